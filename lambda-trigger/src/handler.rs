@@ -1,0 +1,242 @@
+//! Routes, and what they answer. The rule: checks come in the order origin, preflight, method, token, input, so that a
+//! refusal never tells more than its caller may know; everything that needs no body is decided before one is read.
+//!
+//! | path under `/api/analytics/` | |
+//! |---|---|
+//! | `trigger-update` | POST counts ([`trigger`]), GET answers the status |
+//! | `content` | GET answers counts |
+//! | `performance-config` | GET answers the thresholds in force |
+//!
+//! Paths match exactly, an optional trailing slash apart. HEAD works where GET does.
+
+mod content;
+mod status;
+pub mod trigger;
+
+use std::sync::Arc;
+
+use analytics_shared::performance::PerformanceConfig;
+use analytics_shared::{Code, Failure};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+
+pub use status::Status;
+pub use trigger::TriggerError;
+
+use crate::auth::Auth;
+use crate::cors::{self, Origins};
+use crate::reply;
+use crate::store::CounterStore;
+
+/// What a [`Handler`] is built from.
+pub struct HandlerConfig {
+    /// Where counts are kept.
+    pub store: Arc<dyn CounterStore>,
+    /// Who may call.
+    pub auth: Auth,
+    /// Which pages may call.
+    pub origins: Origins,
+    /// Scores and ratings of content, served to browsers as it is.
+    pub performance: Arc<PerformanceConfig>,
+    /// What the handler knows of the process around it.
+    pub status: Arc<dyn Status>,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// Answers the HTTP calls of the contract. Pure towards the network: a request comes in whole, an answer goes out whole.
+pub struct Handler {
+    config: HandlerConfig,
+}
+
+/// What [`Handler::admit`] decided.
+pub enum Admission {
+    /// The answer is known without the body: a refusal or a preflight's.
+    Answered(Response<Bytes>),
+    /// The call goes on with [`Handler::answer`].
+    Admitted(Call),
+}
+
+/// A call that was admitted.
+pub struct Call {
+    task: Task,
+    manner: Manner,
+}
+
+enum Task {
+    Trigger(trigger::Post),
+    Status,
+    Content(content::Poll),
+    Performance,
+}
+
+/// How an answer goes out: to which page, and whether without its body.
+struct Manner {
+    origin: Option<HeaderValue>,
+    head: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Trigger,
+    Content,
+    Performance,
+}
+
+impl Handler {
+    /// A handler over a store.
+    pub fn new(config: HandlerConfig) -> Handler {
+        Handler { config }
+    }
+
+    /// Whether a path is this handler's. Asked before a body is read.
+    pub fn serves(path: &str) -> bool {
+        Route::of(path).is_some()
+    }
+
+    /// Answers a request: [`Handler::admit`] and [`Handler::answer`] for callers that have the whole body at hand.
+    pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (head, body) = request.into_parts();
+        match self.admit(&head) {
+            Admission::Answered(reply) => reply,
+            Admission::Admitted(call) => self.answer(call, body).await,
+        }
+    }
+
+    /// Decides what can be decided before the body is read: whoever may not call makes nobody buffer its megabyte.
+    pub fn admit(&self, head: &Parts) -> Admission {
+        let manner = match self.manner(head) {
+            Ok(manner) => manner,
+            Err(reply) => return Admission::Answered(*reply),
+        };
+        let Some(route) = Route::of(head.uri.path()) else {
+            let failure = Failure::new(Code::NotFound, "nothing lives at this path");
+            return Admission::Answered(manner.send(reply::failure(&failure)));
+        };
+        if head.method == Method::OPTIONS {
+            return Admission::Answered(manner.send(cors::preflight(route.methods())));
+        }
+        if !route.knows(&head.method) {
+            return Admission::Answered(manner.send(reply::method_not_allowed(route.methods())));
+        }
+        match self.task(route, head) {
+            Ok(task) => Admission::Admitted(Call { task, manner }),
+            Err(failure) => Admission::Answered(manner.send(reply::failure(&failure))),
+        }
+    }
+
+    /// Does what was admitted. The body counts only where [`Call::wants_body`] says so.
+    pub async fn answer(&self, call: Call, body: Bytes) -> Response<Bytes> {
+        let reply = match call.task {
+            Task::Trigger(post) => self.post(post, &body).await,
+            Task::Status => self.status().await,
+            Task::Content(poll) => self.content(poll).await,
+            Task::Performance => reply::json(StatusCode::OK, &*self.config.performance),
+        };
+        call.manner.send(reply)
+    }
+
+    /// The answer to a request that a host refuses for reasons of its own (a body that grows beyond
+    /// [`Handler::max_body_bytes`], a limit, a drain): dressed so that an allowed page can read it.
+    pub fn refuse(&self, head: &Parts, failure: &Failure) -> Response<Bytes> {
+        self.manner(head).map_or_else(|foreign| *foreign, |manner| manner.send(reply::failure(failure)))
+    }
+
+    /// Who may call.
+    pub fn auth(&self) -> &Auth {
+        &self.config.auth
+    }
+
+    /// Which pages may call.
+    pub fn origins(&self) -> &Origins {
+        &self.config.origins
+    }
+
+    /// The largest body, in bytes; [`reply::too_large`] is the failure of a larger one.
+    pub fn max_body_bytes(&self) -> usize {
+        self.config.max_body_bytes
+    }
+
+    /// How to answer, or the finished answer to a foreign page, which carries no CORS headers.
+    fn manner(&self, head: &Parts) -> Result<Manner, Box<Response<Bytes>>> {
+        let is_head = head.method == Method::HEAD;
+        // An authority in the request's target takes precedence over `Host` (RFC 9112 §3.2.2); in HTTP/2 it is all there is.
+        let origin = match head.uri.authority() {
+            Some(authority) => self.config.origins.check_at(&head.headers, Some(authority.as_str())),
+            None => self.config.origins.check(&head.headers),
+        };
+        match origin {
+            Ok(origin) => Ok(Manner { origin, head: is_head }),
+            Err(failure) => Err(Box::new(Manner { origin: None, head: is_head }.send(reply::failure(&failure)))),
+        }
+    }
+
+    fn task(&self, route: Route, head: &Parts) -> Result<Task, Failure> {
+        let query = head.uri.query();
+        let grant = || self.config.auth.authorize(&head.headers, query);
+        Ok(match route {
+            Route::Trigger if head.method == Method::POST => {
+                let authority = grant()?.authority;
+                Task::Trigger(trigger::Post::admit(authority, &head.headers, self.config.max_body_bytes)?)
+            }
+            Route::Trigger => Task::Status,
+            Route::Content => {
+                let authority = grant()?.authority;
+                Task::Content(content::Poll::admit(&authority, query.unwrap_or_default(), &self.config.performance)?)
+            }
+            Route::Performance => Task::Performance,
+        })
+    }
+}
+
+impl Call {
+    /// Whether the answer depends on the request's body.
+    pub fn wants_body(&self) -> bool {
+        matches!(self.task, Task::Trigger(_))
+    }
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Route> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match path.strip_prefix("/api/analytics/")? {
+            "trigger-update" => Some(Route::Trigger),
+            "content" => Some(Route::Content),
+            "performance-config" => Some(Route::Performance),
+            _ => None,
+        }
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Route::Trigger => "GET, HEAD, POST, OPTIONS",
+            Route::Content | Route::Performance => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    fn knows(self, method: &Method) -> bool {
+        self.methods().split(", ").any(|known| known == method.as_str())
+    }
+}
+
+impl Manner {
+    fn send(&self, mut reply: Response<Bytes>) -> Response<Bytes> {
+        cors::decorate(reply.headers_mut(), self.origin.as_ref());
+        if self.head {
+            // The headers stay those of the GET, the length among them (RFC 9110 §9.3.2).
+            *reply.body_mut() = Bytes::new();
+        }
+        reply
+    }
+}
+
+/// The value of a header that may be there once; `Err` where it is there more often.
+fn at_most_once(headers: &HeaderMap, name: http::HeaderName) -> Result<Option<&HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() { Err(()) } else { Ok(first) }
+}
+
+#[cfg(test)]
+mod tests;
