@@ -1,0 +1,78 @@
+//! HTTP calls over a Pingora session. The rule: a body is read only for a call that was admitted, up to its limit
+//! and within a time, and an answer says all that there is to say.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, request};
+use lambda_trigger::handler::{Admission, Handler};
+use lambda_trigger::reply;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+/// How long a body may take to come, and an answer to be taken, in all.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Answers a request for one of the handler's paths.
+pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &request::Parts) -> pingora::Result<()> {
+    let response = match handler.admit(head) {
+        Admission::Answered(response) => response,
+        Admission::Admitted(call) => {
+            let body = match call.wants_body() {
+                true => read_body(session, handler.max_body_bytes()).await?,
+                false => Some(Bytes::new()),
+            };
+            match body {
+                Some(body) => handler.answer(call, body).await,
+                None => {
+                    // The rest of the body is not worth reading.
+                    session.set_keepalive(None);
+                    handler.refuse(head, &reply::too_large(handler.max_body_bytes()))
+                }
+            }
+        }
+    };
+    send(session, response).await
+}
+
+/// Writes an answer.
+pub(crate) async fn send(session: &mut Session, response: Response<Bytes>) -> pingora::Result<()> {
+    session.set_write_timeout(Some(BODY_TIME));
+    let (parts, body) = response.into_parts();
+    let header = ResponseHeader::from(parts);
+    session.write_response_header(Box::new(header), body.is_empty()).await?;
+    if !body.is_empty() {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// The body, or `None` if it is larger than `max` bytes.
+async fn read_body(session: &mut Session, max: usize) -> pingora::Result<Option<Bytes>> {
+    let reading = async {
+        // RFC 9110 §10.1.1: whoever asks waits for it.
+        if session.get_header("expect").is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            session.write_continue_response().await?;
+        }
+        let mut first = None;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.read_request_body().await? {
+            if body.len() + chunk.len() + first.as_ref().map_or(0, Bytes::len) > max {
+                return Ok(None);
+            }
+            // Nearly every body comes in one piece, which is not copied.
+            match first.take() {
+                None if body.is_empty() => first = Some(chunk),
+                piece => {
+                    body.extend_from_slice(&piece.unwrap_or_default());
+                    body.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Ok(Some(first.unwrap_or_else(|| body.freeze())))
+    };
+    match tokio::time::timeout(BODY_TIME, reading).await {
+        Ok(body) => body,
+        Err(_) => pingora::Error::e_explain(pingora::ErrorType::ReadTimedout, "the body took too long"),
+    }
+}

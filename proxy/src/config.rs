@@ -1,0 +1,105 @@
+//! The binary's settings as they are given: flags and environment variables, all of them texts. The rule: nothing is
+//! judged here; [`Settings::resolve`] turns the whole into values or says which variable is wrong and what is
+//! allowed.
+
+mod resolve;
+
+use clap::Parser;
+
+pub use resolve::{InvalidSetting, Resolved, Upstream, unknown_variables};
+
+/// Live content counts at the edge.
+///
+/// Every flag can also be given by the environment variable named beside it; an empty variable counts as unset.
+/// The log goes to standard error; RUST_LOG sets what it says.
+#[derive(Parser, Clone)]
+#[command(name = "analytics-proxy", version, max_term_width = 120)]
+pub struct Settings {
+    /// development (default) trusts whoever calls; production wants a token from everybody. Must be set to bind
+    /// anything but loopback.
+    #[arg(long, env = "ANALYTICS_MODE", value_name = "MODE")]
+    mode: Option<String>,
+    /// Address to bind. Default 127.0.0.1.
+    #[arg(long, env = "ANALYTICS_BIND", value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Port of WebSockets and calls; 0 takes a free one. Default 3001.
+    #[arg(long, env = "ANALYTICS_WS_PORT", value_name = "PORT")]
+    ws_port: Option<String>,
+    /// A second port of the same service. Default: none.
+    #[arg(long, env = "ANALYTICS_API_PORT", value_name = "PORT")]
+    api_port: Option<String>,
+    /// Address and port of /metrics. Default 127.0.0.1:9464.
+    #[arg(long, env = "ANALYTICS_ADMIN_ADDR", value_name = "ADDRESS:PORT")]
+    admin_addr: Option<String>,
+    /// Hubs, the threads that own WebSocket connections: 1 to 64. Default: the cores.
+    #[arg(long, env = "ANALYTICS_WORKERS", value_name = "N")]
+    workers: Option<String>,
+    /// Where every other path goes: http://host[:port]. Default: nowhere.
+    #[arg(long, env = "ANALYTICS_UPSTREAM", value_name = "URL")]
+    upstream: Option<String>,
+    /// Directory of the counters. Default analytics-data.
+    #[arg(long, env = "ANALYTICS_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Starts a new epoch of the store, once, after its file was restored from a backup: what clients remember of
+    /// the time since then is void.
+    #[arg(long)]
+    new_epoch: bool,
+    /// Secret of HS256 tokens, at least 32 bytes. Required in production.
+    #[arg(long, env = "ANALYTICS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    jwt_secret: Option<String>,
+    /// Algorithms allowed: HS256.
+    #[arg(long, env = "ANALYTICS_JWT_ALGORITHMS", value_name = "LIST")]
+    jwt_algorithms: Option<String>,
+    /// The `iss` that tokens must have. Default: any.
+    #[arg(long, env = "ANALYTICS_JWT_ISSUER", value_name = "TEXT")]
+    jwt_issuer: Option<String>,
+    /// The `aud` that tokens must name. Default: none, and tokens that name one are refused.
+    #[arg(long, env = "ANALYTICS_JWT_AUDIENCE", value_name = "TEXT")]
+    jwt_audience: Option<String>,
+    /// Pages that may call: a comma-separated list of scheme://host[:port], scheme://*.domain or *. Default: any in
+    /// development, pages of this host in production.
+    #[arg(long, env = "ANALYTICS_ALLOWED_ORIGINS", value_name = "LIST")]
+    allowed_origins: Option<String>,
+    /// Whether increments are made up for what is watched: true or false. Default: true in development.
+    #[arg(long, env = "ANALYTICS_SIMULATE", value_name = "BOOL")]
+    simulate: Option<String>,
+    /// How often, in milliseconds. Default 15000.
+    #[arg(long, env = "ANALYTICS_SIMULATION_INTERVAL_MS", value_name = "MS")]
+    simulation_interval_ms: Option<String>,
+    /// Silence after which a connection is pinged, in milliseconds. Default 30000.
+    #[arg(long, env = "ANALYTICS_HEARTBEAT_INTERVAL_MS", value_name = "MS")]
+    heartbeat_interval_ms: Option<String>,
+    /// Silence after which a connection is closed, in milliseconds. Default 60000.
+    #[arg(long, env = "ANALYTICS_HEARTBEAT_TIMEOUT_MS", value_name = "MS")]
+    heartbeat_timeout_ms: Option<String>,
+    /// How long the head of a request may take, in milliseconds. Default 10000.
+    #[arg(long, env = "ANALYTICS_HANDSHAKE_TIMEOUT_MS", value_name = "MS")]
+    handshake_timeout_ms: Option<String>,
+    /// WebSocket connections at once. Default: the descriptors that may be open, less 512.
+    #[arg(long, env = "ANALYTICS_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<String>,
+    /// WebSocket connections at once from one address. Default: no limit.
+    #[arg(long, env = "ANALYTICS_MAX_CONNECTIONS_PER_IP", value_name = "N")]
+    max_connections_per_ip: Option<String>,
+    /// Different ids in one subscription. Default 1000.
+    #[arg(long, env = "ANALYTICS_MAX_CONTENT_IDS", value_name = "N")]
+    max_content_ids: Option<String>,
+    /// The largest message from a client, in bytes. Default 65536.
+    #[arg(long, env = "ANALYTICS_MAX_MESSAGE_BYTES", value_name = "N")]
+    max_message_bytes: Option<String>,
+    /// The largest body of a call, in bytes. Default 1048576.
+    #[arg(long, env = "ANALYTICS_MAX_BODY_BYTES", value_name = "N")]
+    max_body_bytes: Option<String>,
+    /// Messages a connection may send per second, twice as many at once. Default 50.
+    #[arg(long, env = "ANALYTICS_MESSAGES_PER_SECOND", value_name = "N")]
+    messages_per_second: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed: a comma-separated list of addresses and CIDR blocks. Default: none.
+    #[arg(long, env = "ANALYTICS_TRUSTED_PROXIES", value_name = "LIST")]
+    trusted_proxies: Option<String>,
+    /// Seconds over which connections are closed on SIGTERM. Default 10.
+    #[arg(long, env = "ANALYTICS_DRAIN_SECONDS", value_name = "SECONDS")]
+    drain_seconds: Option<String>,
+    /// A JSON file of performance thresholds that replace the defaults of the mode, in whole or in part.
+    #[arg(long, env = "ANALYTICS_PERFORMANCE_CONFIG", value_name = "FILE")]
+    performance_config: Option<String>,
+}

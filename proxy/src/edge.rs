@@ -1,0 +1,364 @@
+//! The edge as a plugin. The rule: building starts nothing and binds nothing; what the host must run are the
+//! [`Edge::services`], and everything else goes through the [`EdgeHandle`].
+//!
+//! In a host's `ProxyHttp::request_filter` one call to [`EdgeHandle::handle`] answers what is the edge's and leaves
+//! the rest to the host, whatever its runtimes look like.
+
+mod builder;
+mod client_address;
+mod service;
+mod shutdown;
+mod simulation;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use analytics_shared::update::Update;
+use analytics_shared::{Authority, Code, CounterState, Failure, Field};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header, request};
+use lambda_trigger::handler::{Handler, TriggerError};
+use lambda_trigger::{CounterStore, auth, cors, reply};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use pingora::server::ShutdownSignalWatch;
+
+pub use builder::{ConfigError, EdgeBuilder, EdgeConfig};
+pub use client_address::InvalidNetwork;
+pub use client_address::TrustedProxies;
+
+use crate::admission::Admission;
+use crate::events::ConnId;
+use crate::feed::{Changes, Feed, Port};
+use crate::handshake::{self, Handshake};
+use crate::hub::{Arrival, Mailbox, Settings};
+use crate::stream::EdgeStream;
+use crate::{api, takeover};
+
+/// An edge that was built and not yet started.
+pub struct Edge {
+    inner: Arc<Inner>,
+    /// The hubs' ends of their rings, for the service that starts them.
+    ends: Vec<(Arc<Port>, Changes)>,
+}
+
+/// A started or unstarted edge, for the host's requests and its own code. Cloning shares it.
+#[derive(Clone)]
+pub struct EdgeHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handler: Handler,
+    store: Arc<dyn CounterStore>,
+    feed: Arc<Feed>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    admission: Arc<Admission>,
+    settings: Arc<Settings>,
+    trusted: TrustedProxies,
+    simulation: Option<Duration>,
+    drain: Duration,
+    stage: AtomicU8,
+    in_flight: AtomicUsize,
+}
+
+/// Where an edge is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Its services have not started yet.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It closes its connections and refuses new ones; HTTP calls are still answered.
+    Draining,
+    /// It answers nothing any more.
+    Stopped,
+}
+
+/// What [`EdgeHandle::handle`] did with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// Not the edge's: the host goes on as if the edge were not there.
+    NotMine,
+    /// Answered over HTTP: `request_filter` returns `Ok(true)`.
+    Answered,
+    /// The connection is now a WebSocket of the edge: `request_filter` returns `Ok(true)`.
+    TakenOver(ConnId),
+}
+
+/// How an edge is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeStatus {
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// WebSocket connections, those still closing included.
+    pub connections: usize,
+    /// What does not work as it should, in words; empty when all is well.
+    pub degraded: Vec<Cow<'static, str>>,
+}
+
+/// A count that was changed through [`EdgeHandle::trigger_real_update`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Updated {
+    /// The field's value right after the increment.
+    pub value: u64,
+    /// The counter's version right after the increment.
+    pub version: u64,
+    /// The whole state.
+    pub state: CounterState,
+}
+
+/// Why an update was not counted, or may not have been.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// An argument is not allowed; the text names it.
+    #[error(transparent)]
+    Invalid(#[from] Failure),
+    /// The store's word.
+    #[error(transparent)]
+    Trigger(#[from] TriggerError),
+}
+
+/// A request in flight; the drain waits until it is dropped.
+pub struct InFlight {
+    inner: Arc<Inner>,
+}
+
+impl Edge {
+    /// Starts to describe an edge.
+    pub fn builder(config: EdgeConfig) -> EdgeBuilder {
+        EdgeBuilder::new(config)
+    }
+
+    /// The handle for the host's requests and code.
+    pub fn handle(&self) -> EdgeHandle {
+        EdgeHandle { inner: self.inner.clone() }
+    }
+}
+
+impl EdgeHandle {
+    /// Answers a request if it is the edge's. To be called first in `ProxyHttp::request_filter`.
+    ///
+    /// The token is out of the session's request when this returns, whatever it returns. `tag` comes back in
+    /// [`crate::Events`]. After [`Handled::TakenOver`] the session is inert: its `logging()` sees status 101. An
+    /// error means that the peer is gone.
+    pub async fn handle(&self, session: &mut Session, tag: u64) -> pingora::Result<Handled> {
+        EdgeStream::head_was_read(session);
+        let path = session.req_header().uri.path();
+        let api = Handler::serves(path);
+        if !api && !handshake::is_ours(path) {
+            return Ok(Handled::NotMine);
+        }
+        let _in_flight = self.in_flight();
+        let head: request::Parts = (**session.req_header()).clone();
+        redact(session.req_header_mut());
+        if api && self.stage() == Stage::Stopped {
+            return self.refuse(session, &head, &unavailable("this edge has stopped")).await;
+        }
+        if api {
+            api::answer(&self.inner.handler, session, &head).await?;
+            return Ok(Handled::Answered);
+        }
+        match handshake::judge(&head) {
+            Ok(Handshake::NotOurs) => Ok(Handled::NotMine),
+            Ok(Handshake::Upgrade(accept_key)) => self.upgrade(session, &head, &accept_key, tag).await,
+            Err(failure) => self.refuse(session, &head, &failure).await,
+        }
+    }
+
+    async fn upgrade(
+        &self,
+        session: &mut Session,
+        head: &request::Parts,
+        accept_key: &str,
+        tag: u64,
+    ) -> pingora::Result<Handled> {
+        // Also makes Pingora remember the address: `logging()` may ask for it when the descriptor is gone.
+        let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
+        let client = peer.map(|peer| self.inner.trusted.client(peer.ip(), &head.headers));
+        let admitted = self.admit(session, head, client);
+        let (grant, permit, place) = match admitted {
+            Ok(admitted) => admitted,
+            Err(failure) => return self.refuse(session, head, &failure).await,
+        };
+        let id = ConnId::next();
+        match takeover::take(session).await {
+            Ok(taken) => place.send(Arrival {
+                id,
+                socket: taken.socket,
+                answer: handshake::answer(accept_key, grant.subprotocol),
+                early: taken.early,
+                authority: grant.authority,
+                expires_at: grant.expires_at,
+                permit,
+                peer,
+                tag,
+            }),
+            // Nobody is there to be told.
+            Err(error) => {
+                tracing::debug!(%error, "a connection was lost in its handshake");
+                return Ok(Handled::Answered);
+            }
+        }
+        Ok(Handled::TakenOver(id))
+    }
+
+    /// Everything that can refuse an upgrade, before anything is changed.
+    fn admit(
+        &self,
+        session: &Session,
+        head: &request::Parts,
+        client: Option<IpAddr>,
+    ) -> Result<(auth::Grant, crate::admission::Permit, crate::hub::Reservation), Failure> {
+        if self.stage() != Stage::Ready {
+            return Err(unavailable("this edge takes no new connections now"));
+        }
+        self.inner.handler.origins().check(&head.headers)?;
+        let grant = self.inner.handler.auth().authorize(&head.headers, head.uri.query())?;
+        takeover::check(session)?;
+        let permit = self.inner.admission.admit(client)?;
+        let emptiest = self.inner.mailboxes.iter().min_by_key(|mailbox| mailbox.load());
+        let place =
+            emptiest.and_then(|mailbox| mailbox.reserve()).ok_or_else(|| unavailable("too many handshakes at once"))?;
+        Ok((grant, permit, place))
+    }
+
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        head: &request::Parts,
+        failure: &Failure,
+    ) -> pingora::Result<Handled> {
+        if handshake::is_ours(head.uri.path()) {
+            self.inner.settings.metrics.refused.inc();
+            tracing::debug!(code = ?failure.code, reason = %failure, "refused an upgrade");
+        }
+        let mut response = self.inner.handler.refuse(head, failure);
+        if failure.code == Code::MethodNotAllowed {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        }
+        api::send(session, response).await?;
+        Ok(Handled::Answered)
+    }
+
+    /// Answers a request of the host's own with a response, dressed for the page that asks as the edge's answers are.
+    pub async fn respond(
+        &self,
+        session: &mut Session,
+        head: &request::Parts,
+        mut response: Response<Bytes>,
+    ) -> pingora::Result<()> {
+        let origin = self.inner.handler.origins().check(&head.headers).unwrap_or_default();
+        cors::decorate(response.headers_mut(), origin.as_ref());
+        if head.method == http::Method::HEAD {
+            *response.body_mut() = Bytes::new();
+        }
+        api::send(session, response).await
+    }
+
+    /// Answers a request of the host's own with a failure of the closed list.
+    pub async fn respond_failure(
+        &self,
+        session: &mut Session,
+        head: &request::Parts,
+        failure: &Failure,
+    ) -> pingora::Result<()> {
+        self.respond(session, head, reply::failure(failure)).await
+    }
+
+    /// Counts, as a server that is trusted with every counter: the host's own code needs no token.
+    ///
+    /// At most once: after [`lambda_trigger::store::Refusal::OutcomeUnknown`] nobody can say whether it was counted.
+    pub async fn trigger_real_update(
+        &self,
+        content_id: &str,
+        field: Field,
+        increment: i64,
+        organization_id: Option<&str>,
+        client_id: Option<&str>,
+    ) -> Result<Updated, UpdateError> {
+        let _in_flight = self.in_flight();
+        let update = Update::new(content_id, field, increment, organization_id, client_id)?;
+        let applied = self.inner.handler.trigger(&Authority::unrestricted(), update, None).await?;
+        let state = applied.state;
+        Ok(Updated { value: state.versioned.counts.get(field), version: state.versioned.version, state })
+    }
+
+    /// How the edge is.
+    pub fn status(&self) -> EdgeStatus {
+        let mut degraded = Vec::new();
+        if self.inner.feed.unreadable.load(Ordering::Relaxed) {
+            degraded.push(Cow::Borrowed("the store cannot be read"));
+        }
+        EdgeStatus { stage: self.stage(), connections: self.inner.admission.open(), degraded }
+    }
+
+    /// The edge's series in Prometheus' text format.
+    pub fn metrics(&self) -> Vec<u8> {
+        let feed = &self.inner.feed;
+        let connections = self.inner.mailboxes.iter().map(|mailbox| mailbox.connections()).sum();
+        let (updates, resyncs) = (feed.announced.load(Ordering::Relaxed), feed.resyncs.load(Ordering::Relaxed));
+        self.inner.settings.metrics.render(connections, updates, resyncs)
+    }
+
+    /// Closes every connection, spread over a time, then lets what is in flight finish and stops. Ends when all is
+    /// done, at the latest some seconds after `over`.
+    pub async fn drain(&self, over: Duration) {
+        shutdown::drain(&self.inner, over).await;
+    }
+
+    /// For `pingora::server::RunArgs`: on SIGTERM drains and then lets the server end; on SIGINT the same, without
+    /// taking time over it.
+    pub fn shutdown_signal(&self) -> Box<dyn ShutdownSignalWatch> {
+        Box::new(shutdown::DrainFirst(self.clone()))
+    }
+
+    /// Marks a request of the host's own as in flight: a drain waits for it.
+    pub fn in_flight(&self) -> InFlight {
+        self.inner.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight { inner: self.inner.clone() }
+    }
+
+    fn stage(&self) -> Stage {
+        self.inner.stage()
+    }
+}
+
+impl Inner {
+    fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::SeqCst) {
+            0 => Stage::Starting,
+            1 => Stage::Ready,
+            2 => Stage::Draining,
+            _ => Stage::Stopped,
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::SeqCst);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.inner.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn unavailable(text: &'static str) -> Failure {
+    Failure::new(Code::Unavailable, text)
+}
+
+/// Takes the token out of a request, so that no log and no upstream can learn it.
+fn redact(head: &mut RequestHeader) {
+    let redacted = head.uri.path_and_query().and_then(|whole| auth::without_token(whole.as_str()));
+    if let Some(uri) = redacted.and_then(|redacted| redacted.parse().ok()) {
+        head.set_uri(uri);
+    }
+    head.remove_header(&header::AUTHORIZATION);
+    head.remove_header(&header::SEC_WEBSOCKET_PROTOCOL);
+}

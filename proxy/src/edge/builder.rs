@@ -1,0 +1,232 @@
+//! How an edge is described. The rule: a configuration is resolved and checked as a whole in
+//! [`EdgeBuilder::build`]; what was built cannot fail for a bad value later.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use analytics_shared::performance::PerformanceConfig;
+use analytics_shared::token::Verifier;
+use async_trait::async_trait;
+use lambda_trigger::CounterStore;
+use lambda_trigger::auth::{Auth, Mode};
+use lambda_trigger::cors::Origins;
+use lambda_trigger::handler::{Handler, HandlerConfig, Status};
+use lambda_trigger::store::Unreadable;
+
+use super::{Edge, Inner, Stage, TrustedProxies};
+use crate::admission::Admission;
+use crate::events::{Events, NoEvents};
+use crate::feed::{Feed, MAX_HUBS};
+use crate::hub::{Mailbox, Settings};
+use crate::metrics::Metrics;
+
+/// The settings of an edge; [`EdgeConfig::new`] has the defaults of each mode.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// Development trusts whoever calls; production wants a token from everybody.
+    pub mode: Mode,
+    /// Hubs, each a thread of its own: 1 to 64. Default: the cores.
+    pub workers: usize,
+    /// WebSocket connections at once. Default: the descriptors the process may open, less 512.
+    pub max_connections: usize,
+    /// WebSocket connections at once from one address. Default: no limit.
+    pub max_connections_per_ip: Option<u32>,
+    /// Different ids in one subscription. Default 1 000.
+    pub max_content_ids: usize,
+    /// The largest message from a client, in bytes. Default 65 536.
+    pub max_message_bytes: usize,
+    /// The largest body of a call, in bytes. Default 1 048 576.
+    pub max_body_bytes: usize,
+    /// Messages a connection may send per second, twice as many at once. Default 50.
+    pub messages_per_second: u32,
+    /// Silence after which a connection is pinged. Default 30 s.
+    pub heartbeat_interval: Duration,
+    /// Silence after which a connection is closed. Default 60 s.
+    pub heartbeat_timeout: Duration,
+    /// Which pages may call. Default: any in development, those of this host in production.
+    pub origins: Option<Origins>,
+    /// How scores and ratings are made.
+    pub performance: PerformanceConfig,
+    /// Makes up increments for what is watched, this often. Refused in production.
+    pub simulation: Option<Duration>,
+    /// How long a drain on SIGTERM takes. Default 10 s.
+    pub drain: Duration,
+    /// Whose `X-Forwarded-For` is believed when connections are counted by address. Default: nobody's.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// A value that is not allowed; the text names it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No store was given.
+    #[error("an edge needs a store: call EdgeBuilder::store")]
+    NoStore,
+    /// Production without a way to verify tokens.
+    #[error("production mode needs a way to verify tokens: call EdgeBuilder::verifier")]
+    NoVerifier,
+    /// A setting outside its range.
+    #[error("{name} must be {must_be}")]
+    OutOfRange {
+        /// The field of [`EdgeConfig`].
+        name: &'static str,
+        /// What is allowed.
+        must_be: &'static str,
+    },
+    /// The system refused what the edge needs.
+    #[error("the edge cannot be set up: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Collects what an edge is made of.
+pub struct EdgeBuilder {
+    config: EdgeConfig,
+    store: Option<Arc<dyn CounterStore>>,
+    verifier: Option<Verifier>,
+    events: Arc<dyn Events>,
+}
+
+impl EdgeConfig {
+    /// The defaults of a mode.
+    pub fn new(mode: Mode) -> EdgeConfig {
+        EdgeConfig {
+            mode,
+            workers: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_HUBS),
+            max_connections: default_max_connections(),
+            max_connections_per_ip: None,
+            max_content_ids: 1000,
+            max_message_bytes: 65_536,
+            max_body_bytes: 1_048_576,
+            messages_per_second: 50,
+            heartbeat_interval: Duration::from_secs(30),
+            heartbeat_timeout: Duration::from_secs(60),
+            origins: None,
+            performance: match mode {
+                Mode::Development => PerformanceConfig::development(),
+                Mode::Production => PerformanceConfig::production(),
+            },
+            simulation: None,
+            drain: Duration::from_secs(10),
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = |value: usize| value > 0;
+        for (fine, name, must_be) in [
+            ((1..=MAX_HUBS).contains(&self.workers), "workers", "from 1 to 64"),
+            (positive(self.max_connections), "max_connections", "at least 1"),
+            (self.max_connections_per_ip != Some(0), "max_connections_per_ip", "at least 1"),
+            (positive(self.max_content_ids), "max_content_ids", "at least 1"),
+            (self.max_message_bytes >= 1024, "max_message_bytes", "at least 1024"),
+            (self.max_body_bytes >= 1024, "max_body_bytes", "at least 1024"),
+            ((1..=1_000_000).contains(&self.messages_per_second), "messages_per_second", "from 1 to 1000000"),
+            (!self.heartbeat_interval.is_zero(), "heartbeat_interval", "longer than nothing"),
+            (self.heartbeat_timeout > self.heartbeat_interval, "heartbeat_timeout", "longer than heartbeat_interval"),
+            (self.simulation.is_none_or(|interval| !interval.is_zero()), "simulation", "longer than nothing"),
+            (self.simulation.is_none() || self.mode == Mode::Development, "simulation", "off in production"),
+        ] {
+            if !fine {
+                return Err(ConfigError::OutOfRange { name, must_be });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The descriptors that this process may open, less what listeners, HTTP calls and files need.
+fn default_max_connections() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(100_000, |limit| (limit as usize).saturating_sub(512)).max(16)
+}
+
+impl EdgeBuilder {
+    pub(super) fn new(config: EdgeConfig) -> EdgeBuilder {
+        EdgeBuilder { config, store: None, verifier: None, events: Arc::new(NoEvents) }
+    }
+
+    /// Where counts are kept.
+    pub fn store(mut self, store: Arc<dyn CounterStore>) -> EdgeBuilder {
+        self.store = Some(store);
+        self
+    }
+
+    /// How tokens are verified; required in production.
+    pub fn verifier(mut self, verifier: Verifier) -> EdgeBuilder {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// Who hears of connections.
+    pub fn events(mut self, events: Arc<dyn Events>) -> EdgeBuilder {
+        self.events = events;
+        self
+    }
+
+    /// Checks everything and builds the edge. Starts and binds nothing.
+    pub fn build(self) -> Result<Edge, ConfigError> {
+        let EdgeBuilder { config, store, verifier, events } = self;
+        config.check()?;
+        let store = store.ok_or(ConfigError::NoStore)?;
+        if config.mode == Mode::Production && verifier.is_none() {
+            return Err(ConfigError::NoVerifier);
+        }
+        let auth = Auth::new(config.mode, verifier);
+        let admission = Admission::new(config.max_connections, config.max_connections_per_ip);
+        let (feed, ends) = Feed::new(config.workers, config.mode == Mode::Development)?;
+        let handler = Handler::new(HandlerConfig {
+            store: store.clone(),
+            auth: auth.clone(),
+            origins: config.origins.unwrap_or_else(|| Origins::unset(config.mode)),
+            performance: Arc::new(config.performance),
+            status: Arc::new(OfThisProcess { admission: admission.clone(), simulation: config.simulation.is_some() }),
+            max_body_bytes: config.max_body_bytes,
+        });
+        let settings = Settings {
+            base: store.base(),
+            auth,
+            max_ids: config.max_content_ids,
+            max_message_bytes: config.max_message_bytes,
+            messages_per_second: config.messages_per_second,
+            heartbeat_interval: config.heartbeat_interval,
+            heartbeat_timeout: config.heartbeat_timeout,
+            events,
+            metrics: Metrics::new(),
+        };
+        let inner = Inner {
+            handler,
+            store,
+            feed,
+            mailboxes: ends.iter().map(|(port, _)| Mailbox::new(port.clone())).collect(),
+            admission,
+            settings: Arc::new(settings),
+            trusted: config.trusted_proxies,
+            simulation: config.simulation,
+            drain: config.drain,
+            stage: AtomicU8::new(Stage::Starting as u8),
+            in_flight: AtomicUsize::new(0),
+        };
+        Ok(Edge { inner: Arc::new(inner), ends })
+    }
+}
+
+/// The status of an edge that is alone: its own connections are all there are.
+struct OfThisProcess {
+    admission: Arc<Admission>,
+    simulation: bool,
+}
+
+#[async_trait]
+impl Status for OfThisProcess {
+    fn simulation_running(&self) -> bool {
+        self.simulation
+    }
+
+    async fn connected_clients(&self) -> Result<u64, Unreadable> {
+        Ok(self.admission.open() as u64)
+    }
+
+    fn now_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    }
+}

@@ -1,0 +1,71 @@
+//! What the host runs. The rule: threads are started here and nowhere else, because Pingora forks to daemonise
+//! before its services start.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use lambda_trigger::Announce;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::{BackgroundService, background_service};
+use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
+
+use super::{Edge, Inner, Stage, simulation};
+use crate::feed::{Changes, Port};
+use crate::hub;
+
+impl Edge {
+    /// The services that the host's server must run. Its proxy service should depend on them
+    /// (`ServiceHandle::add_dependency`): then no request comes before the edge is ready.
+    pub fn services(self) -> Vec<Box<dyn ServiceWithDependents>> {
+        let engine = Engine { inner: self.inner, ends: Mutex::new(self.ends) };
+        vec![Box::new(background_service("live counts", engine))]
+    }
+}
+
+/// Hubs, the feed's reader, the store's announcements and the simulation.
+struct Engine {
+    inner: Arc<Inner>,
+    ends: Mutex<Vec<(Arc<Port>, Changes)>>,
+}
+
+#[async_trait]
+impl BackgroundService for Engine {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        if let Err(error) = self.start_threads() {
+            tracing::error!(%error, "the edge cannot start its threads");
+            // Nothing that depends on this service would ever start, and nobody would know.
+            std::process::exit(1);
+        }
+        self.inner.enter(Stage::Ready);
+        ready.notify_ready();
+        let simulate = async {
+            match self.inner.simulation {
+                Some(interval) => simulation::run(&self.inner, interval).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = simulate => {}
+            _ = shutdown.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+impl Engine {
+    fn start_threads(&self) -> std::io::Result<()> {
+        let ends = std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner));
+        for (index, end) in ends.into_iter().enumerate() {
+            let mailbox = self.inner.mailboxes[index].clone();
+            // Detached: a hub ends by its drain, and its failure ends the process.
+            hub::spawn(index, self.inner.settings.clone(), self.inner.feed.clone(), end, mailbox)?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inner = self.inner.clone();
+        std::thread::Builder::new()
+            .name("feed-reader".into())
+            .spawn(move || inner.feed.read_on(&*inner.store, &runtime))?;
+        let feed: Arc<dyn Announce> = self.inner.feed.clone();
+        self.inner.store.announce_to(feed);
+        Ok(())
+    }
+}

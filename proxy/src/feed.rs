@@ -1,0 +1,210 @@
+//! From committed changes to hubs. The rule: register first, read second; then nothing that was committed can pass
+//! between the two unseen.
+//!
+//! One feed per process. It owns the interest (which hub watches what) and is, under one lock, the sole producer of
+//! one bounded ring per hub. Changes and the results of reads travel through the same ring, so nothing overtakes
+//! anything. A full ring loses nothing for good: it raises the hub's `resync`, and that hub has everything that it
+//! watches read again.
+
+mod doorbell;
+mod interest;
+mod reader;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use analytics_shared::{CounterState, Topic};
+use lambda_trigger::Announce;
+
+pub(crate) use doorbell::Doorbell;
+use interest::Interest;
+pub(crate) use interest::{Departure, MAX_HUBS};
+
+/// States that a hub may be behind the stream by before it reads anew. Some 100 bytes each.
+const RING: usize = 8192;
+
+/// The hub's end of its ring.
+pub(crate) type Changes = rtrb::Consumer<CounterState>;
+
+/// What a hub shares with the feed besides its ring.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) doorbell: Doorbell,
+    resync: AtomicBool,
+}
+
+impl Port {
+    /// Whether changes were lost since the last call: the hub must have all that it watches read again.
+    pub(crate) fn take_resync(&self) -> bool {
+        self.resync.load(Ordering::Relaxed) && self.resync.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// The feed; see the file's first lines.
+pub(crate) struct Feed {
+    ports: Vec<Arc<Port>>,
+    routing: Mutex<Routing>,
+    reads: Mutex<Reads>,
+    reads_wanted: Condvar,
+    /// Set while the store cannot be read.
+    pub(crate) unreadable: AtomicBool,
+    pub(crate) announced: AtomicU64,
+    pub(crate) resyncs: AtomicU64,
+    hints: Option<Mutex<Instant>>,
+}
+
+struct Routing {
+    interest: Interest,
+    rings: Vec<rtrb::Producer<CounterState>>,
+}
+
+/// Topics to be read, each at most once: bounded by what is watched.
+#[derive(Default)]
+struct Reads {
+    order: VecDeque<Topic>,
+    queued: HashSet<Topic>,
+    closed: bool,
+}
+
+impl Feed {
+    /// A feed for a number of hubs, and each hub's end of it. With `hints`, updates that nobody sees although their
+    /// content is watched are mentioned in the log.
+    pub(crate) fn new(hubs: usize, hints: bool) -> std::io::Result<(Arc<Feed>, Vec<(Arc<Port>, Changes)>)> {
+        let mut rings = Vec::new();
+        let mut ends = Vec::new();
+        for _ in 0..hubs {
+            let (producer, consumer) = rtrb::RingBuffer::new(RING);
+            rings.push(producer);
+            ends.push((Arc::new(Port { doorbell: Doorbell::new()?, resync: AtomicBool::new(false) }), consumer));
+        }
+        let feed = Feed {
+            ports: ends.iter().map(|(port, _)| port.clone()).collect(),
+            routing: Mutex::new(Routing { interest: Interest::default(), rings }),
+            reads: Mutex::default(),
+            reads_wanted: Condvar::new(),
+            unreadable: AtomicBool::new(false),
+            announced: AtomicU64::new(0),
+            resyncs: AtomicU64::new(0),
+            hints: hints.then(|| Mutex::new(Instant::now() - HINT_INTERVAL)),
+        };
+        Ok((Arc::new(feed), ends))
+    }
+
+    /// A hub starts to watch topics; their counters will come through its ring.
+    pub(crate) fn watch(&self, hub: usize, topics: Vec<Topic>) {
+        if topics.is_empty() {
+            return;
+        }
+        {
+            let mut routing = lock(&self.routing);
+            for topic in &topics {
+                routing.interest.add(hub, topic);
+            }
+        }
+        self.read(topics);
+    }
+
+    /// A hub no longer watches a topic.
+    pub(crate) fn unwatch(&self, hub: usize, departures: &[Departure]) {
+        let mut routing = lock(&self.routing);
+        for departure in departures {
+            routing.interest.remove(hub, departure);
+        }
+    }
+
+    /// Asks for watched topics to be read; the states come to every hub that watches them.
+    pub(crate) fn read(&self, topics: Vec<Topic>) {
+        let mut reads = lock(&self.reads);
+        for topic in topics {
+            if reads.queued.insert(topic.clone()) {
+                reads.order.push_back(topic);
+            }
+        }
+        self.reads_wanted.notify_one();
+    }
+
+    /// Topics that somebody watches, up to `limit` from a random start.
+    pub(crate) fn sample(&self, limit: usize) -> Vec<Topic> {
+        lock(&self.routing).interest.sample(limit)
+    }
+
+    /// Hands states to the hubs that watch them.
+    ///
+    /// A full ring raises `resync` if `lossy`; otherwise the states that did not fit are returned.
+    fn publish(&self, states: &[CounterState], lossy: bool) -> Vec<CounterState> {
+        let mut left = Vec::new();
+        let mut touched = 0u64;
+        let mut routing = lock(&self.routing);
+        let Routing { interest, rings } = &mut *routing;
+        for state in states {
+            let hubs = interest.hubs(&state.counter);
+            if hubs == 0 && lossy {
+                self.hint(interest, state);
+            }
+            touched |= hubs;
+            for hub in each(hubs) {
+                if rings[hub].push(state.clone()).is_err() {
+                    if lossy {
+                        self.resyncs.fetch_add(1, Ordering::Relaxed);
+                        self.ports[hub].resync.store(true, Ordering::SeqCst);
+                    } else if left.last() != Some(state) {
+                        left.push(state.clone());
+                    }
+                }
+            }
+        }
+        drop(routing);
+        // Orders the pushes before the look at who sleeps: see `Doorbell`.
+        fence(Ordering::SeqCst);
+        for hub in each(touched) {
+            self.ports[hub].doorbell.ring();
+        }
+        left
+    }
+
+    /// The usual reason for "nothing happens" in development: the update went to another organization or client than
+    /// the ones watched.
+    fn hint(&self, interest: &Interest, state: &CounterState) {
+        let Some(last) = &self.hints else { return };
+        let counter = &state.counter;
+        let Some(watched) = interest.other_scopes(counter.content()) else { return };
+        let mut last = lock(last);
+        if last.elapsed() < HINT_INTERVAL {
+            return;
+        }
+        *last = Instant::now();
+        tracing::info!(
+            content = %counter.content(),
+            organization = counter.organization().map(tracing::field::display),
+            client = counter.client().map(tracing::field::display),
+            watched_by = %watched,
+            "hint: nobody saw this update: its content is watched, but only with other scopes; subscribe with its \
+             organizationId and clientId, or post with those that are watched"
+        );
+    }
+}
+
+impl Announce for Feed {
+    fn announce(&self, states: &[CounterState]) {
+        self.announced.fetch_add(states.len() as u64, Ordering::Relaxed);
+        self.publish(states, true);
+    }
+}
+
+/// At most one hint in this time: a page that posts to the wrong scope does so in a loop.
+const HINT_INTERVAL: Duration = Duration::from_secs(1);
+
+fn each(mut hubs: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let hub = hubs.trailing_zeros();
+        hubs &= hubs.wrapping_sub(1);
+        (hub < u64::BITS).then_some(hub as usize)
+    })
+}
+
+/// A panic while one of these locks is held aborts the process (the hubs' rule), so there is no poison to respect.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,147 @@
+//! Which hub watches what. The rule: the hubs of a counter are found by two or three look-ups, whatever else is
+//! watched on the same content.
+//!
+//! A hub names a topic once when its first subscriber joins and once when its last one leaves; the masks on the way
+//! down to the topic (content, organization) are taken back when the hub says that nothing below them is left.
+
+use std::collections::HashMap;
+
+use analytics_shared::{Counter, Id, Scope, Topic};
+
+/// The most hubs: one bit each.
+pub(crate) const MAX_HUBS: usize = 64;
+
+/// A hub's last subscriber left a topic.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(crate) topic: Topic,
+    /// The hub watches nothing else of this organization on this content.
+    pub(crate) last_of_organization: bool,
+    /// The hub watches nothing else on this content.
+    pub(crate) last_of_content: bool,
+}
+
+/// Topics and the hubs that watch them, as bit masks.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    contents: HashMap<Id, Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    /// Hubs with any bucket here: who sees the public counter.
+    hubs: u64,
+    /// Hubs with a public bucket.
+    public: u64,
+    organizations: HashMap<Id, Organization>,
+}
+
+#[derive(Debug, Default)]
+struct Organization {
+    /// Hubs with any bucket of this organization: who sees its client-less counter.
+    hubs: u64,
+    /// Hubs with a bucket of all its clients.
+    any: u64,
+    clients: HashMap<Id, u64>,
+}
+
+impl Interest {
+    pub(super) fn add(&mut self, hub: usize, topic: &Topic) {
+        let bit = 1 << hub;
+        let content = self.contents.entry(topic.content.clone()).or_default();
+        content.hubs |= bit;
+        let Some(organization) = topic.scope.organization() else {
+            content.public |= bit;
+            return;
+        };
+        let organization = content.organizations.entry(organization.clone()).or_default();
+        organization.hubs |= bit;
+        match topic.scope.client() {
+            None => organization.any |= bit,
+            Some(client) => *organization.clients.entry(client.clone()).or_default() |= bit,
+        }
+    }
+
+    pub(super) fn remove(&mut self, hub: usize, departure: &Departure) {
+        let keep = !(1u64 << hub);
+        let topic = &departure.topic;
+        let Some(content) = self.contents.get_mut(&topic.content) else { return };
+        if let Some(id) = topic.scope.organization() {
+            if let Some(organization) = content.organizations.get_mut(id) {
+                organization.remove(keep, topic.scope.client(), departure.last_of_organization);
+                if organization.hubs == 0 {
+                    content.organizations.remove(id);
+                }
+            }
+        } else {
+            content.public &= keep;
+        }
+        if departure.last_of_content {
+            content.hubs &= keep;
+            if content.hubs == 0 {
+                self.contents.remove(&topic.content);
+            }
+        }
+    }
+
+    /// The hubs that have a subscriber who sees the counter.
+    pub(super) fn hubs(&self, counter: &Counter) -> u64 {
+        let Some(content) = self.contents.get(counter.content()) else { return 0 };
+        let Some(id) = counter.organization() else { return content.hubs };
+        let Some(organization) = content.organizations.get(id) else { return 0 };
+        match counter.client() {
+            None => organization.hubs,
+            Some(client) => organization.any | organization.clients.get(client).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The scopes, in words, with which a content is watched, a few of them; `None` if it is not watched.
+    pub(super) fn other_scopes(&self, content: &Id) -> Option<String> {
+        const SHOWN: usize = 3;
+        let content = self.contents.get(content)?;
+        let public = (content.public != 0).then(|| "no organization".to_owned());
+        let organizations = content.organizations.iter().flat_map(|(id, organization)| {
+            let any = (organization.any != 0).then(|| format!("organization {id}"));
+            any.into_iter().chain(organization.clients.keys().map(move |client| format!("{id}, client {client}")))
+        });
+        let mut scopes: Vec<String> = public.into_iter().chain(organizations).take(SHOWN + 1).collect();
+        if scopes.len() > SHOWN {
+            scopes[SHOWN] = "…".to_owned();
+        }
+        Some(scopes.join("; "))
+    }
+
+    /// Up to `limit` watched topics, from a random place in the table.
+    pub(super) fn sample(&self, limit: usize) -> Vec<Topic> {
+        let skip = fastrand::usize(..self.contents.len().saturating_sub(limit) + 1);
+        let topics = self.contents.iter().skip(skip).flat_map(|(id, content)| {
+            let public = (content.public != 0).then(Scope::public);
+            let organizations = content.organizations.iter().flat_map(|(organization, node)| {
+                let any = (node.any != 0).then_some(None);
+                let clients = any.into_iter().chain(node.clients.keys().map(|client| Some(client.clone())));
+                clients.filter_map(|client| Scope::new(Some(organization.clone()), client).ok())
+            });
+            public.into_iter().chain(organizations).map(|scope| Topic { content: id.clone(), scope })
+        });
+        topics.take(limit).collect()
+    }
+}
+
+impl Organization {
+    fn remove(&mut self, keep: u64, client: Option<&Id>, last: bool) {
+        match client {
+            None => self.any &= keep,
+            Some(id) => {
+                if let Some(hubs) = self.clients.get_mut(id) {
+                    *hubs &= keep;
+                    if *hubs == 0 {
+                        self.clients.remove(id);
+                    }
+                }
+            }
+        }
+        if last {
+            self.hubs &= keep;
+        }
+    }
+}

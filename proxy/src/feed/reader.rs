@@ -1,0 +1,74 @@
+//! Reads what hubs begin to watch. The rule: a read ends in the rings or is repeated; nothing that was asked for is
+//! given up while the process lives.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use analytics_shared::Topic;
+use lambda_trigger::CounterStore;
+
+use super::{Feed, lock};
+
+/// Topics per read.
+const BATCH: usize = 128;
+
+/// Between two tries of a store that cannot be read; doubled up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// Between two looks at a ring that is full of states that were read; the hub behind it is at work.
+const RING_PAUSE: Duration = Duration::from_millis(1);
+
+impl Feed {
+    /// The reader thread's work until [`Feed::close_reads`].
+    pub(crate) fn read_on(self: &Arc<Self>, store: &dyn CounterStore, runtime: &tokio::runtime::Runtime) {
+        let mut pause = PAUSE;
+        while let Some(topics) = self.next_reads() {
+            match runtime.block_on(store.read(&topics)) {
+                Ok(mut states) => {
+                    pause = PAUSE;
+                    self.unreadable.store(false, Ordering::Relaxed);
+                    loop {
+                        states = self.publish(&states, false);
+                        if states.is_empty() || lock(&self.reads).closed {
+                            break;
+                        }
+                        std::thread::park_timeout(RING_PAUSE);
+                    }
+                }
+                Err(error) => {
+                    if !self.unreadable.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(%error, "watched counters cannot be read; trying again");
+                    }
+                    self.read(topics);
+                    std::thread::park_timeout(pause);
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Ends the reader thread after what it is doing.
+    pub(crate) fn close_reads(&self) {
+        lock(&self.reads).closed = true;
+        self.reads_wanted.notify_all();
+    }
+
+    /// The next topics to read; waits for some, and ends with the feed.
+    fn next_reads(&self) -> Option<Vec<Topic>> {
+        let mut reads = lock(&self.reads);
+        while reads.order.is_empty() && !reads.closed {
+            reads = self.reads_wanted.wait(reads).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        if reads.closed {
+            return None;
+        }
+        let count = reads.order.len().min(BATCH);
+        let topics: Vec<Topic> = reads.order.drain(..count).collect();
+        for topic in &topics {
+            reads.queued.remove(topic);
+        }
+        Some(topics)
+    }
+}

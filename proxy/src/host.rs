@@ -1,0 +1,165 @@
+//! The binary's own `ProxyHttp`. The rule: the edge first, then the few paths of the binary, then the upstream; and
+//! without an upstream a clear answer.
+
+use analytics_shared::{Code, Failure};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use lambda_trigger::{cors, reply};
+use pingora::apps::http_app::ServeHttp;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use serde_json::json;
+
+use crate::config::Upstream;
+use crate::edge::{EdgeHandle, Handled, InFlight, Stage};
+use crate::handshake;
+
+/// The development page: one file, nothing from elsewhere.
+const PAGE: &str = include_str!("page/index.html");
+
+/// Methods of the binary's own paths.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// An edge with the platform behind it, or alone.
+pub struct Host {
+    edge: EdgeHandle,
+    upstream: Option<Upstream>,
+    /// Whether `/` shows the page.
+    page: bool,
+}
+
+/// What a request carries along: while it is proxied, a drain waits for it.
+#[derive(Default)]
+pub struct Context {
+    _in_flight: Option<InFlight>,
+}
+
+impl Host {
+    /// A host for an edge. With `page`, `/` shows the development page unless there is an upstream.
+    pub fn new(edge: EdgeHandle, upstream: Option<Upstream>, page: bool) -> Host {
+        let page = page && upstream.is_none();
+        Host { edge, upstream, page }
+    }
+
+    /// The answer of one of the binary's own paths; `None` for any other.
+    fn own(&self, path: &str) -> Option<Response<Bytes>> {
+        match path.strip_suffix('/').unwrap_or(path) {
+            "/health" => Some(reply::json(StatusCode::OK, &json!({"status": "ok"}))),
+            "/ready" => Some(self.ready()),
+            "" if self.page => {
+                let mut response = Response::new(Bytes::from_static(PAGE.as_bytes()));
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(PAGE.len()));
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+                Some(response)
+            }
+            _ => None,
+        }
+    }
+
+    fn ready(&self) -> Response<Bytes> {
+        let status = self.edge.status();
+        let word = match status.stage {
+            Stage::Ready if status.degraded.is_empty() => "ok",
+            Stage::Ready => "degraded",
+            Stage::Starting => "starting",
+            Stage::Draining | Stage::Stopped => "draining",
+        };
+        let code = if status.stage == Stage::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        reply::json(code, &json!({"status": word, "connections": status.connections, "reasons": status.degraded}))
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Host {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
+        if self.edge.handle(session, 0).await? != Handled::NotMine {
+            return Ok(true);
+        }
+        let path = session.req_header().uri.path();
+        if let Some(own) = self.own(path) {
+            let head: request::Parts = (**session.req_header()).clone();
+            let response = match head.method {
+                Method::GET | Method::HEAD => own,
+                Method::OPTIONS => cors::preflight(METHODS),
+                _ => reply::method_not_allowed(METHODS),
+            };
+            self.edge.respond(session, &head, response).await?;
+            return Ok(true);
+        }
+        if self.upstream.is_some() {
+            ctx._in_flight = Some(self.edge.in_flight());
+            return Ok(false);
+        }
+        let failure = if handshake::is_ours(path) {
+            Failure::new(Code::UpgradeRequired, "this path speaks WebSocket only: upgrade, or connect with ws://")
+        } else {
+            Failure::new(Code::NotFound, "nothing lives at this path")
+        };
+        let head: request::Parts = (**session.req_header()).clone();
+        self.edge.respond_failure(session, &head, &failure).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let missing = || pingora::Error::explain(pingora::ErrorType::HTTPStatus(404), "there is no upstream");
+        let upstream = self.upstream.as_ref().ok_or_else(missing)?;
+        let unresolved = |error: std::io::Error| {
+            pingora::Error::because(pingora::ErrorType::ConnectError, "the upstream's name cannot be resolved", error)
+        };
+        // Asked every time: a platform that moves is followed.
+        let mut addresses =
+            tokio::net::lookup_host((upstream.host.as_str(), upstream.port)).await.map_err(unresolved)?;
+        let none = || unresolved(std::io::Error::other("the name has no address"));
+        let address = addresses.next().ok_or_else(none)?;
+        Ok(Box::new(HttpPeer::new(address, false, String::new())))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        _: &mut Context,
+    ) -> pingora::Result<()> {
+        let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) else { return Ok(()) };
+        let hops = request.headers.get_all("x-forwarded-for").into_iter().filter_map(|hop| hop.to_str().ok());
+        let hops: Vec<String> = hops.map(str::to_owned).chain([peer.ip().to_string()]).collect();
+        request.insert_header("x-forwarded-for", hops.join(", "))
+    }
+
+    fn request_summary(&self, session: &Session, _: &Context) -> String {
+        // Never the query: on paths that are not the edge's it may hold what others call a token.
+        let head = session.req_header();
+        format!("{} {}", head.method, head.uri.path())
+    }
+}
+
+/// The admin listener: what operators and their machines ask.
+pub struct Admin(pub EdgeHandle);
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let (status, kind, body) = match session.req_header().uri.path() {
+            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", self.0.metrics()),
+            "/health" => (StatusCode::OK, "application/json", br#"{"status":"ok"}"#.to_vec()),
+            _ => (StatusCode::NOT_FOUND, "text/plain", b"/metrics and /health live here\n".to_vec()),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        response
+    }
+}

@@ -1,0 +1,265 @@
+//! Fan-out. The rule: a change is encoded once, and a connection gets all its changes of one flush in one write.
+//!
+//! A flush takes what lies in the ring, merges it, encodes what changed, marks the connections that see it, and
+//! writes to them in bounded turns. It has no timer: under load more changes gather while the one before is
+//! written, and they are conflated by the merge.
+
+use super::connection::Phase;
+use super::frame::{self, Opcode};
+use super::output::{Taken, send};
+use super::slab::NONE;
+use super::topics::Entry;
+use super::{Hub, slab};
+use analytics_shared::Field;
+use analytics_shared::message::ServerMessage;
+
+/// States taken into one flush.
+const STATES: usize = 1024;
+
+/// Sends between two looks at the sockets.
+const SENDS: usize = 256;
+
+/// The flush under way, and the number of the last one.
+#[derive(Debug)]
+pub(super) struct Flush {
+    number: u64,
+    /// Every frame of this flush, back to back.
+    frames: Vec<u8>,
+    /// What a bucket's members get: parts of `frames`, as lists.
+    segments: Vec<Segment>,
+    /// What a connection gets: the lists of its buckets, as a list.
+    links: Vec<Link>,
+    /// Connections that get something, and how far the writing is.
+    dirty: Vec<u32>,
+    written: usize,
+    counters: Vec<u32>,
+    buckets: Vec<u32>,
+    touched: Vec<u32>,
+    gathered: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    start: u32,
+    end: u32,
+    frames: u32,
+    next: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    segment: u32,
+    next: u32,
+}
+
+impl Flush {
+    pub(super) fn new() -> Flush {
+        Flush {
+            number: 1,
+            frames: Vec::new(),
+            segments: Vec::new(),
+            links: Vec::new(),
+            dirty: Vec::new(),
+            written: 0,
+            counters: Vec::new(),
+            buckets: Vec::new(),
+            touched: Vec::new(),
+            gathered: Vec::new(),
+        }
+    }
+
+    /// The last flush that was begun: what is merged carries at most its number.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The last flush that was written to everybody.
+    pub(super) fn delivered(&self) -> u64 {
+        if self.active() { self.number - 1 } else { self.number }
+    }
+
+    /// Whether a flush is being written.
+    pub(super) fn active(&self) -> bool {
+        self.written < self.dirty.len()
+    }
+}
+
+/// Appends the frames of the fields of a counter that changed after a flush; answers how many.
+pub(super) fn push_changes(frames: &mut Vec<u8>, json: &mut Vec<u8>, entry: &Entry, after: u64) -> u32 {
+    let mut count = 0;
+    for field in Field::ALL {
+        if entry.changed[field.index()] <= after {
+            continue;
+        }
+        json.clear();
+        let update = ServerMessage::AnalyticsUpdate {
+            content_id: entry.counter.content(),
+            field,
+            value: entry.state.counts.get(field),
+            timestamp: entry.state.committed_at,
+            organization_id: entry.counter.organization(),
+            client_id: entry.counter.client(),
+            version: entry.state.version,
+        };
+        update.write_to(json);
+        frame::push(frames, Opcode::Text, json);
+        count += 1;
+    }
+    count
+}
+
+impl Hub {
+    /// Takes what lies in the ring into a new flush.
+    pub(super) fn begin_flush(&mut self) {
+        if self.port.take_resync() {
+            tracing::warn!(hub = self.index, "the ring overflowed; reading everything watched anew");
+            self.feed.read(self.topics.watched());
+        }
+        if self.changes.is_empty() {
+            return;
+        }
+        let flush = &mut self.flush;
+        flush.number += 1;
+        flush.counters.clear();
+        for _ in 0..STATES {
+            let Ok(state) = self.changes.pop() else { break };
+            if let Some(counter) = self.topics.merge(&state, flush.number) {
+                flush.counters.push(counter);
+            }
+        }
+        flush.counters.sort_unstable();
+        flush.counters.dedup();
+        self.encode();
+        self.mark();
+    }
+
+    /// Encodes the changed counters and hands the frames to the buckets that see them.
+    fn encode(&mut self) {
+        let flush = &mut self.flush;
+        flush.frames.clear();
+        flush.segments.clear();
+        flush.touched.clear();
+        for &counter in &flush.counters {
+            let start = flush.frames.len() as u32;
+            let frames =
+                push_changes(&mut flush.frames, &mut self.json, self.topics.counter(counter), flush.number - 1);
+            let end = flush.frames.len() as u32;
+            flush.buckets.clear();
+            self.topics.buckets_of(counter, &mut flush.buckets);
+            for &place in &flush.buckets {
+                let bucket = self.topics.bucket_mut(place);
+                if bucket.flush != flush.number {
+                    bucket.flush = flush.number;
+                    bucket.first_segment = NONE;
+                    bucket.last_segment = NONE;
+                    flush.touched.push(place);
+                }
+                let last = bucket.last_segment;
+                if last != NONE && flush.segments[last as usize].end == start {
+                    let segment = &mut flush.segments[last as usize];
+                    segment.end = end;
+                    segment.frames += frames;
+                    continue;
+                }
+                let segment = flush.segments.len() as u32;
+                flush.segments.push(Segment { start, end, frames, next: NONE });
+                match last {
+                    NONE => bucket.first_segment = segment,
+                    last => flush.segments[last as usize].next = segment,
+                }
+                bucket.last_segment = segment;
+            }
+        }
+    }
+
+    /// Marks the connections that get something.
+    fn mark(&mut self) {
+        let flush = &mut self.flush;
+        flush.links.clear();
+        flush.dirty.clear();
+        flush.written = 0;
+        for &place in &flush.touched {
+            let bucket = self.topics.bucket(place);
+            for member in &bucket.members {
+                let connection = &mut self.connections[member.connection];
+                if connection.is_behind() {
+                    continue;
+                }
+                if connection.dirty == NONE {
+                    flush.dirty.push(member.connection);
+                }
+                let link = Link { segment: bucket.first_segment, next: connection.dirty };
+                connection.dirty = flush.links.len() as u32;
+                flush.links.push(link);
+            }
+        }
+    }
+
+    /// Writes the flush to some of the connections it marked.
+    pub(super) fn deliver_turn(&mut self) {
+        if !self.flush.active() {
+            return;
+        }
+        let mut frames = 0;
+        let until = (self.flush.written + SENDS).min(self.flush.dirty.len());
+        while self.flush.written < until {
+            let place = self.flush.dirty[self.flush.written];
+            self.flush.written += 1;
+            frames += u64::from(self.deliver(place));
+        }
+        self.settings.metrics.frames_out.inc_by(frames);
+    }
+
+    fn deliver(&mut self, place: u32) -> u32 {
+        let Some(connection) = self.connections.get_mut(place) else { return 0 };
+        let first = std::mem::replace(&mut connection.dirty, NONE);
+        // Marked, but by now gone, subscribed anew, or behind: a walk tells it.
+        if first == NONE || connection.is_behind() || connection.phase == Phase::Closing {
+            return 0;
+        }
+        let flush = &mut self.flush;
+        let link = flush.links[first as usize];
+        let segment = flush.segments[link.segment as usize];
+        let (bytes, count) = if link.next == slab::NONE && segment.next == slab::NONE {
+            (&flush.frames[segment.start as usize..segment.end as usize], segment.frames)
+        } else {
+            let count = gather(&mut flush.gathered, &flush.frames, &flush.segments, &flush.links, link);
+            (flush.gathered.as_slice(), count)
+        };
+        match send(connection, bytes) {
+            Taken::All => {
+                connection.frames_out = connection.frames_out.wrapping_add(count);
+                return count;
+            }
+            Taken::Part(taken) => {
+                // The frame that was cut must be finished; the ones after it are left to the walk.
+                let rest = bytes[taken..frame::end_of_frame(bytes, taken)].to_vec();
+                // The walk repeats this whole flush: some of it may have been cut off.
+                connection.start_walk(flush.number - 1);
+                self.block(place, &rest);
+            }
+            Taken::Gone => self.remove(place, 1006, "connection lost"),
+        }
+        0
+    }
+}
+
+/// Lays the frames of several buckets back to back: one write of 2 KB costs less than sixteen of 150 bytes.
+fn gather(into: &mut Vec<u8>, frames: &[u8], segments: &[Segment], links: &[Link], first: Link) -> u32 {
+    into.clear();
+    let mut count = 0;
+    let mut link = first;
+    loop {
+        let mut place = link.segment;
+        while place != NONE {
+            let segment = segments[place as usize];
+            into.extend_from_slice(&frames[segment.start as usize..segment.end as usize]);
+            count += segment.frames;
+            place = segment.next;
+        }
+        match link.next {
+            NONE => return count,
+            next => link = links[next as usize],
+        }
+    }
+}

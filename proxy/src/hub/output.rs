@@ -1,0 +1,138 @@
+//! Writing to one connection. The rule: what was begun is finished before anything else, and a connection whose
+//! socket takes no more is read and told nothing until it does.
+
+use std::os::fd::AsFd;
+
+use analytics_shared::Failure;
+use analytics_shared::message::ServerMessage;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use super::clock::unix_millis;
+use super::connection::{Connection, Phase};
+use super::frame::{self, Opcode};
+use super::{Hub, run};
+
+/// What a socket took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    All,
+    /// This many bytes; then it was full.
+    Part(usize),
+    /// The connection is gone.
+    Gone,
+}
+
+/// One nonblocking send.
+pub(super) fn send(connection: &Connection, bytes: &[u8]) -> Taken {
+    loop {
+        return match rustix::net::send(&connection.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(taken) if taken == bytes.len() => Taken::All,
+            Ok(taken) => Taken::Part(taken),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Taken::Part(0),
+            Err(_) => Taken::Gone,
+        };
+    }
+}
+
+impl Hub {
+    /// Sends bytes that must arrive whole: an answer to a message, a control frame.
+    ///
+    /// Bounded although it may append to what waits: while output waits no input is read, so at most the answer to
+    /// one message and one Close frame join it.
+    pub(super) fn send_whole(&mut self, place: u32, bytes: &[u8]) {
+        let connection = &mut self.connections[place];
+        if let Some(output) = &mut connection.output {
+            output.extend_from_slice(bytes);
+            return;
+        }
+        match send(connection, bytes) {
+            Taken::All => connection.frames_out = connection.frames_out.wrapping_add(1),
+            Taken::Part(taken) => self.block(place, &bytes[taken..]),
+            Taken::Gone => self.remove(place, 1006, "connection lost"),
+        }
+    }
+
+    /// Sends a message.
+    pub(super) fn reply(&mut self, place: u32, message: &ServerMessage<'_>) {
+        self.json.clear();
+        message.write_to(&mut self.json);
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        frame::push(&mut out, Opcode::Text, &self.json);
+        self.send_whole(place, &out);
+        self.out = out;
+    }
+
+    /// Sends an `error`.
+    pub(super) fn reply_error(&mut self, place: u32, failure: &Failure) {
+        let error = ServerMessage::Error { error: &failure.text, code: failure.code, timestamp: unix_millis() };
+        self.reply(place, &error);
+    }
+
+    /// The socket takes no more: keeps what must still go out and waits for room.
+    ///
+    /// What the connection is told from now on is left to its walk, from the last flush that was delivered to all.
+    #[cold]
+    pub(super) fn block(&mut self, place: u32, rest: &[u8]) {
+        let delivered = self.flush.delivered();
+        let connection = &mut self.connections[place];
+        connection.blocked = true;
+        if !rest.is_empty() {
+            connection.output = Some(Box::new(rest.to_vec()));
+        }
+        if !connection.is_behind() {
+            connection.start_walk(delivered);
+        }
+        let closing = connection.phase == Phase::Closing;
+        self.settings.metrics.blocked.inc();
+        self.poll_for(place, closing, true);
+    }
+
+    /// The socket has room: finishes what was begun, then lets the connection catch up and be heard again.
+    pub(super) fn unblock(&mut self, place: u32) {
+        let now = self.clock.now();
+        let connection = &mut self.connections[place];
+        if let Some(mut output) = connection.output.take() {
+            match send(connection, &output) {
+                Taken::All => connection.heard = now,
+                Taken::Part(taken) => {
+                    if taken > 0 {
+                        connection.heard = now;
+                        output.drain(..taken);
+                    }
+                    connection.output = Some(output);
+                    return;
+                }
+                Taken::Gone => return self.remove(place, 1006, "connection lost"),
+            }
+        }
+        connection.blocked = false;
+        if connection.phase == Phase::Closing {
+            return self.finish_writing(place);
+        }
+        self.poll_for(place, true, false);
+        if self.connections[place].is_behind() {
+            self.walk(place);
+        }
+        self.take_stash(place);
+    }
+
+    /// Polls a socket for input, for room, or both.
+    pub(super) fn poll_for(&mut self, place: u32, input: bool, room: bool) {
+        let connection = &mut self.connections[place];
+        if connection.polled == (input, room) {
+            return;
+        }
+        connection.polled = (input, room);
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, input);
+        flags.set(epoll::EventFlags::OUT, room);
+        let token = epoll::EventData::new_u64(run::token(place, connection.id));
+        // The descriptor is in the set since it was adopted; modifying it allocates nothing and cannot fail.
+        let modified = epoll::modify(&self.epoll, connection.socket.as_fd(), token, flags);
+        debug_assert!(modified.is_ok());
+    }
+}

@@ -1,0 +1,43 @@
+//! Live content counts at the edge: WebSocket connections taken out of Pingora, every change of a content's counts
+//! pushed to whoever watches it.
+//!
+//! A plugin for any Pingora service ([`Edge`], [`EdgeHandle`]); the binary beside it is a ready-made edge built from
+//! nothing but this library. The files are the way of a connection, in order:
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `listener`, `stream` | the binary accepts, with a deadline for every request's head |
+//! | `edge` | the plugin: what is built, what the host calls |
+//! | `handshake` | is it ours, is it valid? |
+//! | `admission` | is there room? |
+//! | `takeover` | out of Pingora's hands, every byte in order |
+//! | `hub` | the thread that owns it from then on |
+//! | `feed` | committed changes on their way to the hubs |
+//! | `store` | the embedded counter store |
+//! | `api` | HTTP calls, answered by `lambda_trigger` |
+//! | `events`, `metrics` | what hosts and operators learn |
+//! | `config`, `host`, `logging` | the binary's settings, its `ProxyHttp`, its log |
+
+mod admission;
+mod api;
+mod edge;
+mod events;
+mod feed;
+mod handshake;
+mod hub;
+mod metrics;
+mod stream;
+mod takeover;
+
+pub mod config;
+pub mod host;
+pub mod listener;
+pub mod logging;
+pub mod store;
+
+pub use edge::{
+    ConfigError, Edge, EdgeBuilder, EdgeConfig, EdgeHandle, EdgeStatus, Handled, InFlight, InvalidNetwork, Stage,
+    TrustedProxies, UpdateError, Updated,
+};
+pub use events::{Closed, ConnId, Events, Opened};
+pub use handshake::PATH;

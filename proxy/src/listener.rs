@@ -1,0 +1,132 @@
+//! The binary's listening service. The rule: sockets are bound before anything starts, and every connection goes to
+//! the host's `HttpProxy` through an [`EdgeStream`].
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::{GetSocketDigest, SocketDigest};
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use tokio::net::TcpListener;
+
+use crate::stream::{EdgeStream, IDLE};
+
+/// Connections that wait to be accepted: a storm of reconnects must not be refused by the kernel.
+const BACKLOG: i32 = 4096;
+
+/// Pause after a failed accept, usually for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds a listening socket; port 0 takes a free one.
+pub fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
+    let domain = if address.is_ipv6() { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A Pingora service that accepts on sockets bound before.
+pub struct Listener<A> {
+    name: &'static str,
+    app: Arc<A>,
+    sockets: Vec<StdListener>,
+    head_time: Duration,
+    on_start: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
+    /// A service of an HTTP application on these sockets. The whole head of a request must come within `head_time`.
+    pub fn new(name: &'static str, app: A, sockets: Vec<StdListener>, head_time: Duration) -> Listener<A> {
+        Listener { name, app: Arc::new(app), sockets, head_time, on_start: None }
+    }
+
+    /// Called once, when connections are taken.
+    pub fn on_start(mut self, call: impl FnOnce() + Send + Sync + 'static) -> Listener<A> {
+        self.on_start = Some(Box::new(call));
+        self
+    }
+}
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> Service for Listener<A> {
+    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
+        let mut loops = Vec::new();
+        for socket in self.sockets.drain(..) {
+            let accepting = accept_on(socket, self.app.clone(), shutdown.clone(), self.head_time);
+            loops.push(tokio::spawn(accepting));
+        }
+        if let Some(call) = self.on_start.take() {
+            call();
+        }
+        for accepting in loops {
+            // A loop that panicked has logged why; the others go on.
+            let _ = accepting.await;
+        }
+        self.app.http_cleanup().await;
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
+    socket: StdListener,
+    app: Arc<A>,
+    mut shutdown: ShutdownWatch,
+    head_time: Duration,
+) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listening socket cannot be polled"),
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shutdown.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                // Answers are written whole; waiting for more to send would only delay them.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "a socket refused an option");
+                }
+                let mut stream = TcpStream::from(socket);
+                let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+                // An empty cell that is set once; nobody else has it yet.
+                let _ = digest.peer_addr.set(Some(peer.into()));
+                stream.set_socket_digest(digest);
+                let stream = EdgeStream::new(stream, head_time);
+                tokio::spawn(serve(stream, app.clone(), shutdown.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves the requests of one connection.
+async fn serve<A: HttpServerApp + Send + Sync + 'static>(stream: EdgeStream, app: Arc<A>, shutdown: ShutdownWatch) {
+    let mut session = ServerSession::new_http1(Box::new(stream));
+    session.set_keepalive(Some(IDLE.as_secs()));
+    while let Some(reused) = app.process_new_http(session, &shutdown).await {
+        let (stream, settings) = reused.consume();
+        let Ok(mut stream) = stream.into_any().downcast::<EdgeStream>() else { return };
+        stream.await_next();
+        session = ServerSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+    }
+}

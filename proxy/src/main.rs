@@ -1,0 +1,103 @@
+//! The ready-made edge: settings, store, edge, listeners, and Pingora's server around them. A table of contents; the
+//! rule: nothing is opened or bound before every setting is valid, and nothing starts before everything is bound.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use analytics_proxy::config::{Resolved, Settings, unknown_variables};
+use analytics_proxy::host::{Admin, Host};
+use analytics_proxy::listener::{self, Listener};
+use analytics_proxy::store::{EmbeddedOptions, EmbeddedStore};
+use analytics_proxy::{Edge, logging};
+use anyhow::Context;
+use clap::Parser;
+use lambda_trigger::auth::Mode;
+use pingora::apps::http_app::HttpServer;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let unknown = unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+    for setting in &unknown {
+        eprintln!("analytics-proxy: {setting}");
+    }
+    let resolved = match settings.resolve() {
+        Ok(resolved) if unknown.is_empty() => resolved,
+        Ok(_) => return ExitCode::from(2),
+        Err(invalid) => {
+            eprintln!("analytics-proxy: {invalid}");
+            return ExitCode::from(2);
+        }
+    };
+    logging::start(resolved.edge.mode);
+    match run(resolved) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("analytics-proxy: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(resolved: Resolved) -> anyhow::Result<()> {
+    let Resolved { edge, verifier, listen, admin, upstream, data_dir, new_epoch, head_time } = resolved;
+
+    let sockets = listen.iter().map(|address| bind(*address)).collect::<anyhow::Result<Vec<_>>>()?;
+    let admin = bind(admin)?;
+    let ports = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let admin_port = admin.local_addr()?;
+
+    let store = EmbeddedStore::open(EmbeddedOptions { new_epoch, ..EmbeddedOptions::new(&data_dir) })
+        .with_context(|| format!("the store in {} cannot be opened", data_dir.display()))?;
+    let store = Arc::new(store);
+
+    let development = edge.mode == Mode::Development;
+    let workers = edge.workers;
+    let mut builder = Edge::builder(edge).store(store.clone());
+    if let Some(verifier) = verifier {
+        builder = builder.verifier(verifier);
+    }
+    let edge = builder.build()?;
+    let handle = edge.handle();
+
+    let conf = ServerConf {
+        threads: workers,
+        // The drain has taken its time before Pingora hears of the end.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(5),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let engine = server.add_services(edge.services());
+
+    let host = Host::new(handle.clone(), upstream, development);
+    let proxy = http_proxy(&server.configuration, host);
+    let listener = Listener::new("edge", proxy, sockets, head_time).on_start(move || {
+        let api = ports.get(1).map(tracing::field::display);
+        tracing::info!(ws = %ports[0], api, admin = %admin_port, "listening");
+    });
+    let proxy = server.add_service(listener);
+    proxy.add_dependencies(&engine);
+    let admin_app = HttpServer::new_app(Admin(handle.clone()));
+    server.add_service(Listener::new("admin", admin_app, vec![admin], head_time));
+
+    tracing::info!(
+        mode = if development { "development" } else { "production" },
+        data_dir = %data_dir.display(),
+        workers,
+        "starting"
+    );
+    server.run(RunArgs { shutdown_signal: handle.shutdown_signal() });
+    // Whatever was acknowledged is durable already; this lets go of the file.
+    store.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    listener::bind(address).with_context(|| format!("{address} cannot be bound"))
+}

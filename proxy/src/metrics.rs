@@ -1,0 +1,102 @@
+//! What is counted about the edge, for Prometheus. The rule: every series is registered here, once, and its labels
+//! are closed sets: no id is ever a label.
+
+use prometheus::core::Collector;
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// The edge's series. Cloning shares them.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) opened: IntCounter,
+    closed: IntCounterVec,
+    pub(crate) refused: IntCounter,
+    pub(crate) messages_in: IntCounter,
+    pub(crate) frames_out: IntCounter,
+    pub(crate) blocked: IntCounter,
+    pub(crate) reaped: IntCounter,
+    connections: IntGauge,
+    updates: IntGauge,
+    resyncs: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub(crate) fn new() -> Metrics {
+        let registry = Registry::new();
+        Metrics {
+            opened: counter(&registry, "connections_opened_total", "WebSocket connections taken over"),
+            closed: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "analytics_connections_closed_total",
+                        "WebSocket connections ended, by kind of close code",
+                    ),
+                    &["code"],
+                ),
+            ),
+            refused: counter(&registry, "upgrades_refused_total", "WebSocket upgrades refused over HTTP"),
+            messages_in: counter(&registry, "messages_received_total", "messages received from clients"),
+            frames_out: counter(&registry, "frames_sent_total", "update frames sent to clients"),
+            blocked: counter(
+                &registry,
+                "sockets_full_total",
+                "times a socket took no more and its connection fell behind",
+            ),
+            reaped: counter(&registry, "connections_reaped_total", "connections closed for silence"),
+            connections: gauge(&registry, "connections", "WebSocket connections open"),
+            updates: gauge(&registry, "updates_announced", "counter states announced by the store since the start"),
+            resyncs: gauge(&registry, "ring_overflows", "states that found a hub's ring full since the start"),
+            registry,
+        }
+    }
+
+    /// The counter of ends with a close code.
+    pub(crate) fn closed(&self, code: u16) -> IntCounter {
+        let label = match code {
+            1000 => "1000",
+            1001 => "1001",
+            1002 => "1002",
+            1005 => "1005",
+            1006 => "1006",
+            1007 => "1007",
+            1008 => "1008",
+            1009 => "1009",
+            1012 => "1012",
+            1013 => "1013",
+            4401 => "4401",
+            _ => "other",
+        };
+        self.closed.with_label_values(&[label])
+    }
+
+    /// The series in Prometheus' text format, with what is read at the moment of asking.
+    pub(crate) fn render(&self, connections: usize, updates: u64, resyncs: u64) -> Vec<u8> {
+        self.connections.set(connections as i64);
+        self.updates.set(updates as i64);
+        self.resyncs.set(resyncs as i64);
+        let mut text = Vec::new();
+        // Fails only for a sink that fails; memory does not.
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        debug_assert!(encoded.is_ok());
+        text
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(format!("analytics_{name}"), help))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(format!("analytics_{name}"), help))
+}
+
+/// Names here are constants of this file: a refused one is a mistake that the first start shows.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
+    let registered = collector.and_then(|collector| registry.register(Box::new(collector.clone())).map(|()| collector));
+    match registered {
+        Ok(collector) => collector,
+        Err(error) => panic!("a metric of this file cannot be registered: {error}"),
+    }
+}
