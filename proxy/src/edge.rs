@@ -32,7 +32,7 @@ pub use client_address::TrustedProxies;
 
 use crate::admission::Admission;
 use crate::events::ConnId;
-use crate::feed::{Changes, Feed, Port};
+use crate::feed::{Feed, HubEnd};
 use crate::handshake::{self, Handshake};
 use crate::hub::{Arrival, Mailbox, Settings};
 use crate::stream::EdgeStream;
@@ -42,7 +42,7 @@ use crate::{api, takeover};
 pub struct Edge {
     inner: Arc<Inner>,
     /// The hubs' ends of their rings, for the service that starts them.
-    ends: Vec<(Arc<Port>, Changes)>,
+    ends: Vec<HubEnd>,
 }
 
 /// A started or unstarted edge, for the host's requests and its own code. Cloning shares it.

@@ -28,6 +28,9 @@ const RING: usize = 8192;
 /// The hub's end of its ring.
 pub(crate) type Changes = rtrb::Consumer<CounterState>;
 
+/// What a hub gets of the feed.
+pub(crate) type HubEnd = (Arc<Port>, Changes);
+
 /// What a hub shares with the feed besides its ring.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -71,7 +74,7 @@ struct Reads {
 impl Feed {
     /// A feed for a number of hubs, and each hub's end of it. With `hints`, updates that nobody sees although their
     /// content is watched are mentioned in the log.
-    pub(crate) fn new(hubs: usize, hints: bool) -> std::io::Result<(Arc<Feed>, Vec<(Arc<Port>, Changes)>)> {
+    pub(crate) fn new(hubs: usize, hints: bool) -> std::io::Result<(Arc<Feed>, Vec<HubEnd>)> {
         let mut rings = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..hubs {

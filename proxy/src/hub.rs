@@ -47,7 +47,7 @@ pub(crate) use self::mailbox::{Arrival, Mailbox, Reservation};
 use self::slab::Slab;
 use self::topics::Topics;
 use crate::events::Events;
-use crate::feed::{Changes, Feed, Port};
+use crate::feed::{Changes, Feed, HubEnd, Port};
 use crate::metrics::Metrics;
 
 /// What all hubs of a process have in common.
@@ -103,7 +103,7 @@ pub(crate) fn spawn(
     index: usize,
     settings: Arc<Settings>,
     feed: Arc<Feed>,
-    (port, changes): (Arc<Port>, Changes),
+    (port, changes): HubEnd,
     mailbox: Arc<Mailbox>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?;

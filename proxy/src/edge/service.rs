@@ -10,7 +10,7 @@ use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 
 use super::{Edge, Inner, Stage, simulation};
-use crate::feed::{Changes, Port};
+use crate::feed::HubEnd;
 use crate::hub;
 
 impl Edge {
@@ -25,7 +25,7 @@ impl Edge {
 /// Hubs, the feed's reader, the store's announcements and the simulation.
 struct Engine {
     inner: Arc<Inner>,
-    ends: Mutex<Vec<(Arc<Port>, Changes)>>,
+    ends: Mutex<Vec<HubEnd>>,
 }
 
 #[async_trait]

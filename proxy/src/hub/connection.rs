@@ -47,7 +47,7 @@ pub(super) struct Connection {
     /// A message that is incomplete, or input that waits for output.
     pub(super) input: Option<Box<Assembler>>,
     /// The rest of what was begun, to be written before anything else.
-    pub(super) output: Option<Box<Vec<u8>>>,
+    pub(super) output: Option<Box<Pending>>,
 
     /// In ticks: when it was opened, last heard, when its token ends, when its allowance was last refilled.
     pub(super) opened: u32,
@@ -60,6 +60,13 @@ pub(super) struct Connection {
     pub(super) tag: u64,
     /// Held, not looked at: it frees the place when the connection goes.
     pub(super) _permit: Permit,
+}
+
+/// Bytes that a socket did not take.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sent: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,5 +93,17 @@ impl Connection {
     /// Forgets what the flush under way has for it.
     pub(super) fn forget_dirty(&mut self) {
         self.dirty = NONE;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory per viewer is what the edge is chosen for: a field that grows a record is a decision.
+    #[test]
+    fn records_keep_their_size() {
+        assert_eq!(size_of::<Option<Connection>>(), 160);
+        assert_eq!(size_of::<Place>(), 8);
     }
 }

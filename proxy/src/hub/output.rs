@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::clock::unix_millis;
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Pending, Phase};
 use super::frame::{self, Opcode};
 use super::{Hub, run};
 
@@ -45,7 +45,7 @@ impl Hub {
     pub(super) fn send_whole(&mut self, place: u32, bytes: &[u8]) {
         let connection = &mut self.connections[place];
         if let Some(output) = &mut connection.output {
-            output.extend_from_slice(bytes);
+            output.bytes.extend_from_slice(bytes);
             return;
         }
         match send(connection, bytes) {
@@ -81,7 +81,7 @@ impl Hub {
         let connection = &mut self.connections[place];
         connection.blocked = true;
         if !rest.is_empty() {
-            connection.output = Some(Box::new(rest.to_vec()));
+            connection.output = Some(Box::new(Pending { bytes: rest.to_vec(), sent: 0 }));
         }
         if !connection.is_behind() {
             connection.start_walk(delivered);
@@ -96,12 +96,12 @@ impl Hub {
         let now = self.clock.now();
         let connection = &mut self.connections[place];
         if let Some(mut output) = connection.output.take() {
-            match send(connection, &output) {
+            match send(connection, &output.bytes[output.sent..]) {
                 Taken::All => connection.heard = now,
                 Taken::Part(taken) => {
                     if taken > 0 {
                         connection.heard = now;
-                        output.drain(..taken);
+                        output.sent += taken;
                     }
                     connection.output = Some(output);
                     return;

@@ -132,9 +132,8 @@ impl Hub {
         connection.pinged = false;
         let mut assembler = connection.input.take().or_else(|| self.spare.take()).unwrap_or_default();
         let mut at = 0;
-        loop {
-            // A message may have ended its own connection.
-            let Some(connection) = self.connections.get(place).filter(|connection| connection.id == id) else { break };
+        // A message may have ended its own connection.
+        while let Some(connection) = self.connections.get(place).filter(|connection| connection.id == id) {
             if connection.phase == Phase::Closing {
                 break;
             }

@@ -53,7 +53,7 @@ impl Hub {
                 self.unsubscribe(place, &ids);
                 Ok(())
             }
-            Ok(ClientMessage::Authenticate { token }) => self.authenticate(place, &token),
+            Ok(ClientMessage::Authenticate { token }) => self.authenticate(place, &token.0),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = done {
