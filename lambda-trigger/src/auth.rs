@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::sync::Once;
 
 use analytics_shared::tenant::Refused;
-use analytics_shared::token::Verifier;
+use analytics_shared::token::{TokenError, Verifier};
 use analytics_shared::{Authority, Code, Failure};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
@@ -79,6 +79,22 @@ impl Auth {
             None => self.unverified(true),
             Some(verifier) => verified(verifier, token),
         }
+    }
+
+    /// [`without_token`] for a path that is not ours, where `token` may mean something else: `None` also where no
+    /// parameter of that name holds a token that our key has signed, whether it is still good or not.
+    pub fn without_own_token(&self, path_and_query: &str) -> Option<String> {
+        let (_, query) = path_and_query.split_once('?')?;
+        let verifier = self.verifier.as_ref()?;
+        let mut tokens = query::pairs(query).filter(|pair| pair.name().as_deref() == Some("token"));
+        let ours = |token: &str| {
+            use TokenError::{Algorithm, Malformed, Signature};
+            !matches!(verifier.verify(token), Err(Algorithm | Malformed | Signature))
+        };
+        if tokens.any(|pair| pair.value().is_some_and(|token| ours(&token))) {
+            return without_token(path_and_query);
+        }
+        None
     }
 
     fn unverified(&self, token_sent: bool) -> Result<Grant, Failure> {

@@ -15,7 +15,6 @@ use analytics_shared::Field;
 use async_trait::async_trait;
 use lambda_trigger::auth::Mode;
 use pingora::prelude::*;
-use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::RunArgs;
 use pingora::server::configuration::ServerConf;
 
@@ -88,9 +87,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let engine = server.add_services(edge.services()); // live counts
 
     let mut proxy = http_proxy_service(&server.configuration, Site { backend, edge: handle.clone() });
-    // live counts: Pingora's own 64 KiB read buffer per connection is not needed for what is taken over
-    let listener = pingora::listeners::ListenerConfig::tcp(&address).l4_buffer(L4BufferSettings::unbuffered());
-    proxy.add_listener(listener);
+    proxy.add_tcp(&address);
     server.add_service(proxy).add_dependencies(&engine); // live counts
 
     server.run(RunArgs { shutdown_signal: handle.shutdown_signal() }); // live counts: drain first

@@ -151,6 +151,7 @@ impl EdgeHandle {
         let path = session.req_header().uri.path();
         let api = Handler::serves(path);
         if !api && !handshake::is_ours(path) {
+            self.redact_own_token(session.req_header_mut());
             return Ok(Handled::NotMine);
         }
         let _in_flight = self.in_flight();
@@ -167,6 +168,15 @@ impl EdgeHandle {
             Ok(Handshake::NotOurs) => Ok(Handled::NotMine),
             Ok(Handshake::Upgrade(accept_key)) => self.upgrade(session, &head, &accept_key, tag).await,
             Err(failure) => self.refuse(session, &head, &failure).await,
+        }
+    }
+
+    /// On the host's own paths a `token` parameter is the host's, unless it is one of the edge's tokens gone astray.
+    fn redact_own_token(&self, head: &mut RequestHeader) {
+        let auth = self.inner.handler.auth();
+        let redacted = head.uri.path_and_query().and_then(|whole| auth.without_own_token(whole.as_str()));
+        if let Some(uri) = redacted.and_then(|redacted| redacted.parse().ok()) {
+            head.set_uri(uri);
         }
     }
 

@@ -51,7 +51,7 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
     let admin_port = admin.local_addr()?;
 
     let store = EmbeddedStore::open(EmbeddedOptions { new_epoch, ..EmbeddedOptions::new(&data_dir) })
-        .with_context(|| format!("the store in {} cannot be opened", data_dir.display()))?;
+        .context("the store of ANALYTICS_DATA_DIR cannot be opened")?;
     let store = Arc::new(store);
 
     let development = edge.mode == Mode::Development;

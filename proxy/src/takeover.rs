@@ -7,6 +7,8 @@
 
 use std::io::Cursor;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use analytics_shared::{Code, Failure};
 use pingora::http::ResponseHeader;
@@ -14,7 +16,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{IO, Stream, UniqueID};
 use pingora::proxy::Session;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::stream::EdgeStream;
 
@@ -22,8 +24,9 @@ use crate::stream::EdgeStream;
 /// stale frames for a client that does not read.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
-/// Bytes that may come with a handshake: the client has nothing to say before our first message but a subscribe.
-const MAX_EARLY: usize = 64 * 1024;
+/// Bytes that may come with a handshake. Far more than a client has to say before our first message; one that sends
+/// on and on must not keep us reading.
+const MAX_EARLY: usize = 1024 * 1024;
 
 /// A connection that is out of Pingora's hands.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
         pingora::Error::because(pingora::ErrorType::InternalError, "the descriptor cannot be duplicated", error)
     })?;
     let mut early = read_too_much.map(Vec::from).unwrap_or_default();
-    read_buffered(&mut stream, &mut early).await;
+    read_buffered(&mut stream, &mut early)?;
     let socket_ref = socket2::SockRef::from(&socket);
     let set = socket_ref.set_tcp_nodelay(true).and_then(|()| socket_ref.set_tcp_notsent_lowat(NOTSENT_LOWAT));
     if let Err(error) = set {
@@ -83,24 +86,20 @@ async fn husk() -> pingora::Result<ServerSession> {
 }
 
 /// Reads what lies in the stream's own buffer, and with it what the socket holds already, without waiting.
-async fn read_buffered(stream: &mut Stream, early: &mut Vec<u8>) {
-    while early.len() < MAX_EARLY {
-        let mut chunk = [0; 4096];
-        let read = std::pin::pin!(stream.read(&mut chunk));
-        match futures_now(read) {
-            Some(Ok(length)) if length > 0 => early.extend_from_slice(&chunk[..length]),
+fn read_buffered(stream: &mut Stream, early: &mut Vec<u8>) -> pingora::Result<()> {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut chunk = [0; 4096];
+    loop {
+        let mut read = ReadBuf::new(&mut chunk);
+        match Pin::new(&mut *stream).poll_read(&mut context, &mut read) {
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => early.extend_from_slice(read.filled()),
             // Nothing more for now, or the end, which the hub will see for itself.
-            _ => return,
+            _ => return Ok(()),
         }
-    }
-}
-
-/// The result of a future that is ready at once.
-fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.poll(&mut context) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
+        if early.len() > MAX_EARLY {
+            let text = "too much came before the handshake's answer";
+            return pingora::Error::e_explain(pingora::ErrorType::InvalidHTTPHeader, text);
+        }
     }
 }
 

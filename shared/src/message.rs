@@ -1,6 +1,8 @@
 //! The WebSocket messages: one JSON object per text frame. The rule: parsing is total, and a message that is not
 //! understood becomes a [`Failure`] for an `error` reply, never the end of a connection.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,8 +25,18 @@ pub enum ClientMessage {
     /// Renews the token of the connection.
     Authenticate {
         /// The new token.
-        token: String,
+        token: Token,
     },
+}
+
+/// A token as it came; its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 /// The ids and the scope of a `subscribe`.
@@ -67,7 +79,7 @@ impl ClientMessage {
             Some("authenticate") => {
                 let token = fields.optional_str("token")?.filter(|token| !token.is_empty());
                 let token = token.ok_or_else(|| fields::invalid("token", "a token as a string"))?;
-                Ok(ClientMessage::Authenticate { token: token.to_owned() })
+                Ok(ClientMessage::Authenticate { token: Token(token.to_owned()) })
             }
             _ => Err(Failure::new(
                 Code::InvalidMessage,
