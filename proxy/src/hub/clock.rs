@@ -40,10 +40,10 @@ impl Clock {
         TICK * ticks
     }
 
-    /// The first tick that lies at or after a wall-clock time in milliseconds.
+    /// The first tick that begins at or after a wall-clock time in milliseconds.
     pub(super) fn tick_at(&self, unix_ms: u64) -> u32 {
         let left = Duration::from_millis(unix_ms.saturating_sub(unix_millis()));
-        self.now().saturating_add(Clock::ticks(left))
+        Clock::ticks(self.started.elapsed().saturating_add(left))
     }
 }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use analytics_shared::close::CloseCode;
 use analytics_shared::fields;
 use analytics_shared::message::{ClientMessage, ServerMessage, Subscribe};
-use analytics_shared::tenant::Refused;
 use analytics_shared::version::MAX_SAFE;
 use analytics_shared::{Code, Failure, Id, Scope, Topic};
+use lambda_trigger::auth;
 
 use super::Hub;
 use super::clock::{NEVER, unix_millis};
@@ -79,7 +79,7 @@ impl Hub {
                 (scope, kept)
             }
             None => {
-                let scope = connection.authority.scope(organization, client).map_err(refusal)?;
+                let scope = connection.authority.scope(organization, client).map_err(auth::refused)?;
                 (self.scopes.share(scope), HashSet::new())
             }
         };
@@ -234,12 +234,4 @@ fn same_scope(field: &str, named: Option<&Id>, in_force: Option<&Id>) -> Result<
         return Ok(());
     }
     Err(fields::invalid(field, "the one in force, or absent, with mode \"add\""))
-}
-
-fn refusal(refused: Refused) -> Failure {
-    let code = match refused {
-        Refused::Invalid(_) => Code::InvalidField,
-        Refused::Forbidden | Refused::ReadOnly => Code::Forbidden,
-    };
-    Failure::new(code, refused.to_string())
 }

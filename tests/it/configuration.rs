@@ -1,0 +1,115 @@
+//! Promise: an edge starts with a configuration that is right as a whole, or not at all, and then says what is wrong.
+
+use analytics_tests::edge::{Edge, PRODUCTION};
+use analytics_tests::token::SECRET;
+use anyhow::{Context, Result, ensure};
+
+/// A variable, a value that it must not have, and what the refusal must name besides.
+const BAD: &[(&str, &str, &[&str])] = &[
+    ("ANALYTICS_MODE", "prod", &["development", "production"]),
+    ("ANALYTICS_BIND", "nowhere", &[]),
+    ("ANALYTICS_WS_PORT", "70000", &[]),
+    ("ANALYTICS_WS_PORT", "http", &[]),
+    ("ANALYTICS_API_PORT", "-1", &[]),
+    ("ANALYTICS_ADMIN_ADDR", "9464", &[]),
+    ("ANALYTICS_WORKERS", "0", &[]),
+    ("ANALYTICS_WORKERS", "many", &[]),
+    ("ANALYTICS_UPSTREAM", "ftp://platform.example", &["http"]),
+    ("ANALYTICS_UPSTREAM", "platform", &[]),
+    ("ANALYTICS_STORE", "mongo", &[]),
+    ("ANALYTICS_FEED", "kafka", &[]),
+    ("ANALYTICS_DATA_DIR", "/dev/null/no/directory", &[]),
+    ("ANALYTICS_JWT_SECRET", "short", &[]),
+    ("ANALYTICS_ALLOWED_ORIGINS", "app.example.com", &[]),
+    ("ANALYTICS_ALLOWED_ORIGINS", "https://app.example.com/path", &[]),
+    ("ANALYTICS_ALLOWED_ORIGINS", "https://app.*.com", &[]),
+    ("ANALYTICS_SIMULATE", "maybe", &[]),
+    ("ANALYTICS_SIMULATION_INTERVAL_MS", "0", &[]),
+    ("ANALYTICS_HEARTBEAT_INTERVAL_MS", "0", &[]),
+    ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "soon", &[]),
+    ("ANALYTICS_HANDSHAKE_TIMEOUT_MS", "0", &[]),
+    ("ANALYTICS_MAX_CONNECTIONS", "0", &[]),
+    ("ANALYTICS_MAX_CONTENT_IDS", "0", &[]),
+    ("ANALYTICS_MAX_CONTENT_IDS", "1e3", &[]),
+    ("ANALYTICS_MAX_MESSAGE_BYTES", "64k", &[]),
+    ("ANALYTICS_MAX_BODY_BYTES", "1MB", &[]),
+    ("ANALYTICS_DRAIN_SECONDS", "-1", &[]),
+    ("ANALYTICS_NO_SUCH_OPTION", "1", &[]),
+    ("ANALYTICS_WSPORT", "3001", &[]),
+];
+
+/// Promise: a bad value, and a variable that does not exist, end the process with an error that names the variable and,
+/// where there is a list, what is allowed; nothing listens before.
+#[tokio::test]
+async fn a_bad_configuration_refuses_to_start_and_names_the_variable() -> Result<()> {
+    for (name, value, allowed) in BAD {
+        let refusal = Edge::refuse(&[(name, value)]).await.with_context(|| format!("{name}={value}"))?;
+        ensure!(!refusal.status.success(), "{name}={value} was accepted");
+        let stderr = &refusal.stderr;
+        ensure!(stderr.contains(name), "{name}={value}: the error does not name it: {stderr}");
+        ensure!(allowed.iter().all(|word| stderr.contains(word)), "{name}={value}: not what is allowed: {stderr}");
+        ensure!(!stderr.contains("listening"), "{name}={value}: it listened first: {stderr}");
+        ensure!(!stderr.contains("panicked"), "{name}={value}: {stderr}");
+    }
+    Ok(())
+}
+
+/// Promise: values that do not fit each other are refused like one that is wrong by itself.
+#[tokio::test]
+async fn values_that_contradict_each_other_are_refused() -> Result<()> {
+    let simulated = [&PRODUCTION[..], &[("ANALYTICS_SIMULATE", "true")]].concat();
+    let heartbeat = [("ANALYTICS_HEARTBEAT_INTERVAL_MS", "2000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "1000")];
+    for (env, named) in [(simulated, "ANALYTICS_SIMULATE"), (heartbeat.to_vec(), "ANALYTICS_HEARTBEAT_TIMEOUT_MS")] {
+        let refusal = Edge::refuse(&env).await?;
+        ensure!(!refusal.status.success() && refusal.stderr.contains(named), "{env:?}: {}", refusal.stderr);
+    }
+    Ok(())
+}
+
+/// Promise: production refuses to start without a way to verify tokens, and says which variables give one.
+#[tokio::test]
+async fn production_refuses_to_start_without_a_way_to_verify_tokens() -> Result<()> {
+    let refusal = Edge::refuse(&[("ANALYTICS_MODE", "production")]).await?;
+    ensure!(!refusal.status.success() && refusal.stderr.contains("ANALYTICS_JWT_SECRET"), "{}", refusal.stderr);
+    Ok(())
+}
+
+/// Promise: an edge binds beyond loopback only when its mode was chosen.
+#[tokio::test]
+async fn only_a_chosen_mode_binds_beyond_loopback() -> Result<()> {
+    let refusal = Edge::refuse_without("ANALYTICS_MODE", &[("ANALYTICS_BIND", "0.0.0.0")]).await?;
+    ensure!(!refusal.status.success() && refusal.stderr.contains("ANALYTICS_MODE"), "{}", refusal.stderr);
+    Ok(())
+}
+
+/// Promise: a refusal shows no secret.
+#[tokio::test]
+async fn secrets_do_not_appear_in_a_refusal() -> Result<()> {
+    let bad = [("ANALYTICS_WS_PORT", "70000"), ("ANALYTICS_JWT_SECRET", SECRET)];
+    let refusal = Edge::refuse(&bad).await?;
+    ensure!(!refusal.status.success() && !refusal.stderr.contains(SECRET), "{}", refusal.stderr);
+    Ok(())
+}
+
+/// Promise: in production the log is JSON, and neither messages nor updates write lines of their own.
+#[tokio::test]
+async fn production_logs_json_and_no_line_per_message() -> Result<()> {
+    let edge = Edge::start(&[&PRODUCTION[..], &[("ANALYTICS_MESSAGES_PER_SECOND", "10000")]].concat()).await?;
+    let token = analytics_tests::token::Token::of(Some("acme"), None, true).mint()?;
+    let counter = analytics_tests::memory::Counter::new(Some("acme"), None, "article");
+    let mut socket = analytics_tests::socket::Socket::open_with_token(&edge, &token).await?;
+    socket.ask(&serde_json::json!({"type": "subscribe", "contentIds": ["article"]}), "subscribed").await?;
+    let mut api = edge.api()?.with_token(&token);
+    let before = edge.log().len();
+    for value in 1..=200 {
+        api.count(&counter, "views", 1).await?;
+        socket.ask(&serde_json::json!({"type": "ping"}), "pong").await?;
+        socket.shows(&counter, "views", value).await?;
+    }
+    let grown = edge.log().len() - before;
+    ensure!(grown < 100, "{grown} lines for 200 messages and 200 updates");
+    for line in edge.log().tail(usize::MAX) {
+        ensure!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "a line is not JSON: {line}");
+    }
+    Ok(())
+}

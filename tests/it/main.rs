@@ -1,0 +1,26 @@
+//! End-to-end tests: everything that crosses a crate's border. The rule: each test starts what it needs on free ports,
+//! waits for conditions instead of times, and states in its first line the promise that it holds the edge to.
+
+mod configuration;
+mod convergence;
+mod crash;
+mod embedded_store;
+mod exactly_once;
+mod foreign_clients;
+mod frames;
+mod golden;
+mod http_contract;
+mod isolation;
+mod lifecycle;
+mod limits;
+mod messages;
+mod origins;
+mod performance_vectors;
+mod plugin;
+mod replay;
+mod shared_properties;
+mod store_suite;
+mod subscription;
+mod tokens;
+mod totals;
+mod upstream;

@@ -1,0 +1,105 @@
+//! One HTTP/1.1 keep-alive connection. The rule: at most one request is in flight, so an answer needs no name.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use anyhow::{Context, Result, bail};
+
+/// A nonblocking connection that sends small requests.
+pub(crate) struct Http {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    /// Bytes of the answer handed out last; dropped when the next is read.
+    handed: usize,
+}
+
+/// An answer that is all here.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+impl Http {
+    pub(crate) fn connect(address: SocketAddr) -> Result<Http> {
+        let stream = TcpStream::connect(address).context("connecting for HTTP")?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Http { stream, inbox: Vec::new(), handed: 0 })
+    }
+
+    /// For an epoll.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Sends a request. It is small and the one before it was answered, so the socket takes it whole or is broken.
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
+        self.stream.write_all(request).context("sending a request")
+    }
+
+    /// Reads what has come; `None` while the answer is incomplete.
+    pub(crate) fn receive(&mut self) -> Result<Option<Answer<'_>>> {
+        self.inbox.drain(..self.handed);
+        self.handed = 0;
+        let mut chunk = [0; 4096];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => bail!("the server closed a keep-alive connection"),
+            Ok(count) => self.inbox.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error).context("reading an answer"),
+        }
+        let Some(head) = parse(&self.inbox)? else { return Ok(None) };
+        self.handed = head.body_at + head.length;
+        Ok(Some(Answer { status: head.status, body: &self.inbox[head.body_at..self.handed] }))
+    }
+}
+
+struct Head {
+    status: u16,
+    body_at: usize,
+    length: usize,
+}
+
+/// Finds the answer's parts; `None` while bytes are missing.
+fn parse(bytes: &[u8]) -> Result<Option<Head>> {
+    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let head = std::str::from_utf8(&bytes[..end]).context("the answer's head is not text")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer without status")?;
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .context("an answer without Content-Length")?;
+    let body_at = end + 4;
+    Ok((bytes.len() - body_at >= length).then_some(Head { status, body_at, length }))
+}
+
+/// A `POST` of JSON to the trigger.
+pub(crate) fn post_update(host: SocketAddr, body: &str) -> Vec<u8> {
+    format!(
+        "POST /api/analytics/trigger-update HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A `GET` of one content's counters.
+pub(crate) fn get_content(host: SocketAddr, id: &str) -> Vec<u8> {
+    format!("GET /api/analytics/content?id={id} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_found_when_its_last_byte_is_here() {
+        let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        let head = parse(bytes).expect("well formed").expect("complete");
+        assert_eq!((head.status, &bytes[head.body_at..head.body_at + head.length]), (200, b"hello".as_slice()));
+        assert!(parse(&bytes[..bytes.len() - 1]).expect("well formed").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "no length, no way to find the end");
+    }
+}

@@ -1,0 +1,121 @@
+//! Durable updates over HTTP. The rule: a fixed number of calls in flight, each followed by the next as soon as it is
+//! answered; afterwards the store must hold exactly what was acknowledged.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use crate::content_id;
+use crate::delivery::Delays;
+use crate::http::{Http, get_content, post_update};
+use crate::server::Server;
+use crate::swarm::STALLED;
+use crate::wire;
+
+/// What the calls count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Each another content.
+    Distinct,
+    /// All the same.
+    Hot,
+}
+
+/// One measurement.
+pub(crate) struct Measured {
+    pub(crate) posts_per_second: f64,
+    pub(crate) posts_per_cpu_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+struct Call {
+    http: Http,
+    sent: Instant,
+    request: Vec<u8>,
+}
+
+/// Posts to a fresh edge with `in_flight` connections.
+pub(crate) fn measure(edge: &Path, contents: Contents, in_flight: usize, during: Duration) -> Result<Measured> {
+    let server = Server::edge(edge)?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut numbers = 0..;
+    let mut request = || {
+        let id = content_id(if contents == Contents::Hot { 0 } else { numbers.next().unwrap_or(0) });
+        post_update(server.address(), &format!(r#"{{"contentId":"{id}","field":"views","increment":1}}"#))
+    };
+    let mut calls = Vec::with_capacity(in_flight);
+    for index in 0..in_flight {
+        let http = Http::connect(server.address())?;
+        epoll::add(&epoll, http.stream(), epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
+        calls.push(Call { http, sent: Instant::now(), request: request() });
+    }
+
+    let (cpu, start) = (server.cpu()?, Instant::now());
+    for call in &mut calls {
+        call.send()?;
+    }
+    let mut delays = Delays::new();
+    let mut open = in_flight;
+    let mut acknowledged = 0;
+    let mut events: Vec<epoll::Event> = Vec::with_capacity(256);
+    let patience = Timespec { tv_sec: STALLED.as_secs() as i64, tv_nsec: 0 };
+    while open > 0 {
+        events.clear();
+        let ready = epoll::wait(&epoll, spare_capacity(&mut events), Some(&patience))?;
+        ensure!(ready > 0, "{open} updates were not answered");
+        for event in &events {
+            let call = calls.get_mut(event.data.u64() as usize).context("an event of no call")?;
+            let Some(answer) = call.http.receive()? else { continue };
+            let body = String::from_utf8_lossy(answer.body);
+            ensure!(answer.status == 200, "an update was answered {} {body}", answer.status);
+            delays.add(call.sent.elapsed());
+            acknowledged += 1;
+            if start.elapsed() < during {
+                call.request = request();
+                call.send()?;
+            } else {
+                open -= 1;
+            }
+        }
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    let cpu = (server.cpu()? - cpu).as_secs_f64();
+    let expected = if contents == Contents::Hot { acknowledged } else { 1 };
+    let held = views(&server, &content_id(0))?;
+    ensure!(held == expected, "the store holds {held} views where {expected} were acknowledged");
+    Ok(Measured {
+        posts_per_second: acknowledged as f64 / elapsed,
+        posts_per_cpu_second: acknowledged as f64 / cpu,
+        p50_ms: delays.milliseconds(0.50),
+        p99_ms: delays.milliseconds(0.99),
+    })
+}
+
+impl Call {
+    fn send(&mut self) -> Result<()> {
+        self.sent = Instant::now();
+        self.http.send(&self.request)
+    }
+}
+
+/// What the store says now.
+fn views(server: &Server, id: &str) -> Result<u64> {
+    let mut http = Http::connect(server.address())?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, http.stream(), epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+    http.send(&get_content(server.address(), id))?;
+    let patience = Timespec { tv_sec: STALLED.as_secs() as i64, tv_nsec: 0 };
+    let mut events: Vec<epoll::Event> = Vec::with_capacity(1);
+    loop {
+        events.clear();
+        ensure!(epoll::wait(&epoll, spare_capacity(&mut events), Some(&patience))? > 0, "a read was not answered");
+        if let Some(answer) = http.receive()? {
+            let body = answer.body;
+            return wire::number(body, "views").with_context(|| String::from_utf8_lossy(body).into_owned());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a connection costs that only waits. The rule: a slope between two counts, never a total divided by a count,
+//! so what the process needs anyway does not weigh on its connections.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::content_id;
+use crate::server::Server;
+use crate::swarm::Swarm;
+
+/// Memory counts as settled when it moved by less than this, in KiB, for [`QUIET`].
+const STILL: u64 = 64;
+const QUIET: Duration = Duration::from_secs(1);
+const SETTLE_WITHIN: Duration = Duration::from_secs(15);
+
+/// What each connection subscribes to.
+#[derive(Clone, Copy)]
+pub(crate) enum Topics {
+    /// All to the same one.
+    Shared,
+    /// To `each` of `of`, drawn evenly, the same draw in every run.
+    Spread { each: usize, of: usize },
+}
+
+impl Topics {
+    fn chooser(self) -> impl FnMut(usize) -> Vec<String> {
+        let mut random = fastrand::Rng::with_seed(20);
+        move |_| match self {
+            Topics::Shared => vec![content_id(0)],
+            Topics::Spread { each, of } => {
+                let mut drawn = Vec::with_capacity(each);
+                while drawn.len() < each {
+                    let id = content_id(random.usize(..of));
+                    if !drawn.contains(&id) {
+                        drawn.push(id);
+                    }
+                }
+                drawn
+            }
+        }
+    }
+}
+
+/// Bytes of resident memory per connection, over the connections from the first count to the second, and the
+/// resident memory, in KiB, at the second.
+pub(crate) fn slope(edge: &Path, topics: Topics, from: usize, to: usize) -> Result<(f64, u64)> {
+    let server = Server::edge(edge)?;
+    let mut swarm = Swarm::new()?;
+    let mut ids = topics.chooser();
+    swarm.grow(server.address(), from, &mut ids)?;
+    let low = settled(&server, &mut swarm)?;
+    swarm.grow(server.address(), to, &mut ids)?;
+    let high = settled(&server, &mut swarm)?;
+    let grown = high as f64 - low as f64;
+    Ok((grown * 1024.0 / (to - from) as f64, high))
+}
+
+/// The share of one core, in percent, that connections cost while nothing happens but heartbeats.
+pub(crate) fn idle(edge: &Path, connections: usize, during: Duration) -> Result<f64> {
+    let server = Server::edge(edge)?;
+    let mut swarm = Swarm::new()?;
+    swarm.grow(server.address(), connections, &mut Topics::Shared.chooser())?;
+    settled(&server, &mut swarm)?;
+    let (cpu, start) = (server.cpu()?, Instant::now());
+    wait(&mut swarm, during)?;
+    Ok((server.cpu()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64() * 100.0)
+}
+
+fn settled(server: &Server, swarm: &mut Swarm) -> Result<u64> {
+    let start = Instant::now();
+    let mut before = server.rss()?;
+    loop {
+        wait(swarm, QUIET)?;
+        let now = server.rss()?;
+        if now.abs_diff(before) < STILL {
+            return Ok(now);
+        }
+        ensure!(start.elapsed() < SETTLE_WITHIN, "the server's memory does not settle: {before} then {now} KiB");
+        before = now;
+    }
+}
+
+/// Answers pings meanwhile.
+fn wait(swarm: &mut Swarm, during: Duration) -> Result<()> {
+    let end = Instant::now() + during;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        swarm.turn(left)?;
+    }
+    match swarm.shortfall(0, 0) {
+        Some(reason) => anyhow::bail!("idle connections did not stay idle: {reason}"),
+        None => Ok(()),
+    }
+}

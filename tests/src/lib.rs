@@ -1,0 +1,30 @@
+//! The harness of the end-to-end tests, and the replay of real input. The rule: everything here meets the edge as
+//! its users do, through the process, its sockets and its contract; nothing reaches inside.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`edge`] | the process under test: start, kill, restart, logs, memory |
+//! | [`log`] | what the process said, and where it listens |
+//! | [`http`] | one keep-alive HTTP/1.1 connection |
+//! | [`api`] | the calls of the contract over it |
+//! | [`socket`] | a WebSocket client that remembers and checks what it is shown |
+//! | [`memory`] | what a client remembers of counters, within and across connections |
+//! | [`raw`] | a WebSocket at the level of bytes, for frames that no client would send |
+//! | [`token`] | tokens, good and bad |
+//! | [`upstream`] | the platform that stands behind the edge |
+//! | [`wait`] | waiting for a condition, with a deadline |
+//! | [`input`] | the real input files as increments |
+//! | [`replay`] | posts them |
+
+pub mod api;
+pub mod edge;
+pub mod http;
+pub mod input;
+pub mod log;
+pub mod memory;
+pub mod raw;
+pub mod replay;
+pub mod socket;
+pub mod token;
+pub mod upstream;
+pub mod wait;
