@@ -25,8 +25,22 @@ pub(crate) use interest::{Departure, MAX_HUBS};
 /// States that a hub may be behind the stream by before it reads anew. Some 100 bytes each.
 const RING: usize = 8192;
 
+/// What travels in a ring.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    /// A counter has this state.
+    State(CounterState),
+    /// The states before this one include all that the topic shows, as of a moment after the watch of this stamp.
+    Loaded {
+        /// What was read.
+        topic: Topic,
+        /// The last watch before the read began.
+        stamp: u64,
+    },
+}
+
 /// The hub's end of its ring.
-pub(crate) type Changes = rtrb::Consumer<CounterState>;
+pub(crate) type Changes = rtrb::Consumer<Item>;
 
 /// What a hub gets of the feed.
 pub(crate) type HubEnd = (Arc<Port>, Changes);
@@ -60,7 +74,9 @@ pub(crate) struct Feed {
 
 struct Routing {
     interest: Interest,
-    rings: Vec<rtrb::Producer<CounterState>>,
+    rings: Vec<rtrb::Producer<Item>>,
+    /// Counts the calls of `watch`: tells a read that began after a watch from one that began before.
+    stamp: u64,
 }
 
 /// Topics to be read, each at most once: bounded by what is watched.
@@ -84,7 +100,7 @@ impl Feed {
         }
         let feed = Feed {
             ports: ends.iter().map(|(port, _)| port.clone()).collect(),
-            routing: Mutex::new(Routing { interest: Interest::default(), rings }),
+            routing: Mutex::new(Routing { interest: Interest::default(), rings, stamp: 0 }),
             reads: Mutex::default(),
             reads_wanted: Condvar::new(),
             unreadable: AtomicBool::new(false),
@@ -95,18 +111,19 @@ impl Feed {
         Ok((Arc::new(feed), ends))
     }
 
-    /// A hub starts to watch topics; their counters will come through its ring.
-    pub(crate) fn watch(&self, hub: usize, topics: Vec<Topic>) {
-        if topics.is_empty() {
-            return;
-        }
-        {
+    /// A hub starts to watch topics: their changes will come through its ring, and once they were read a
+    /// [`Item::Loaded`] of the stamp that is answered, or a later one.
+    pub(crate) fn watch(&self, hub: usize, topics: Vec<Topic>) -> u64 {
+        let stamp = {
             let mut routing = lock(&self.routing);
             for topic in &topics {
                 routing.interest.add(hub, topic);
             }
-        }
+            routing.stamp += 1;
+            routing.stamp
+        };
         self.read(topics);
+        stamp
     }
 
     /// A hub no longer watches a topic.
@@ -133,38 +150,33 @@ impl Feed {
         lock(&self.routing).interest.sample(limit)
     }
 
-    /// Hands states to the hubs that watch them.
-    ///
-    /// A full ring raises `resync` if `lossy`; otherwise the states that did not fit are returned.
-    fn publish(&self, states: &[CounterState], lossy: bool) -> Vec<CounterState> {
-        let mut left = Vec::new();
+    /// Puts items into the rings of the hubs that watch them, in order; answers what found no room, from the first.
+    fn deliver(&self, mut items: Vec<Item>) -> Vec<Item> {
         let mut touched = 0u64;
         let mut routing = lock(&self.routing);
-        let Routing { interest, rings } = &mut *routing;
-        for state in states {
-            let hubs = interest.hubs(&state.counter);
-            if hubs == 0 && lossy {
-                self.hint(interest, state);
-            }
+        let Routing { interest, rings, .. } = &mut *routing;
+        let full = |item: &Item| {
+            let hubs = match item {
+                Item::State(state) => interest.hubs(&state.counter),
+                Item::Loaded { topic, .. } => interest.hubs_of(topic),
+            };
             touched |= hubs;
-            for hub in each(hubs) {
-                if rings[hub].push(state.clone()).is_err() {
-                    if lossy {
-                        self.resyncs.fetch_add(1, Ordering::Relaxed);
-                        self.ports[hub].resync.store(true, Ordering::SeqCst);
-                    } else if left.last() != Some(state) {
-                        left.push(state.clone());
-                    }
-                }
-            }
-        }
+            // An item that found room in some rings only comes again to all: states merge.
+            each(hubs).any(|hub| rings[hub].push(item.clone()).is_err())
+        };
+        let left = items.split_off(items.iter().position(full).unwrap_or(items.len()));
         drop(routing);
+        self.ring(touched);
+        left
+    }
+
+    /// Wakes hubs after their rings were filled.
+    fn ring(&self, hubs: u64) {
         // Orders the pushes before the look at who sleeps: see `Doorbell`.
         fence(Ordering::SeqCst);
-        for hub in each(touched) {
+        for hub in each(hubs) {
             self.ports[hub].doorbell.ring();
         }
-        left
     }
 
     /// The usual reason for "nothing happens" in development: the update went to another organization or client than
@@ -192,7 +204,24 @@ impl Feed {
 impl Announce for Feed {
     fn announce(&self, states: &[CounterState]) {
         self.announced.fetch_add(states.len() as u64, Ordering::Relaxed);
-        self.publish(states, true);
+        let mut touched = 0u64;
+        let mut routing = lock(&self.routing);
+        let Routing { interest, rings, .. } = &mut *routing;
+        for state in states {
+            let hubs = interest.hubs(&state.counter);
+            if hubs == 0 {
+                self.hint(interest, state);
+            }
+            touched |= hubs;
+            for hub in each(hubs) {
+                if rings[hub].push(Item::State(state.clone())).is_err() {
+                    self.resyncs.fetch_add(1, Ordering::Relaxed);
+                    self.ports[hub].resync.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+        drop(routing);
+        self.ring(touched);
     }
 }
 

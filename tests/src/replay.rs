@@ -34,8 +34,8 @@ pub struct Plan {
     pub posters: usize,
     /// Increments per call, 1–100.
     pub batch: usize,
-    /// What the idempotency keys begin with. A run that was cut short is finished by another with the same id, the same
-    /// posters and the same batch: what was counted then does not count again.
+    /// What the idempotency keys begin with. A run that was cut short is finished by another with the same id and
+    /// batch and, where a call has several increments, the same posters: what was counted then does not count again.
     pub run_id: String,
     /// A token with `analytics:write:any`, if the edge asks for one.
     pub token: Option<String>,
@@ -113,22 +113,24 @@ fn authority(url: &str) -> Result<String> {
     Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
 }
 
-/// The calls of each poster. The increments of one video stay in order on one connection, for a later one may take
-/// back what an earlier one brought; views of pages only add up, so they are dealt out evenly.
+/// The calls of each poster, file by file. The increments of one video stay in order on one connection, for a later
+/// one may take back what an earlier one brought; views of pages only add up, so they are dealt out evenly.
 fn calls(plan: &Plan, increments: Vec<Increment>) -> Vec<Vec<Call>> {
-    let mut lanes: Vec<Vec<(usize, Increment)>> = (0..plan.posters).map(|_| Vec::new()).collect();
-    for (row, increment) in increments.into_iter().enumerate() {
-        let lane = match increment.file {
-            File::Pageviews => row,
-            File::VideoCounts => hash(&increment.counter),
-        };
-        lanes[lane % plan.posters].push((row, increment));
+    let mut calls: Vec<Vec<Call>> = (0..plan.posters).map(|_| Vec::new()).collect();
+    for file in File::ALL {
+        let mut lanes: Vec<Vec<(usize, &Increment)>> = vec![Vec::new(); plan.posters];
+        for (row, increment) in increments.iter().filter(|increment| increment.file == file).enumerate() {
+            let lane = match file {
+                File::Pageviews => row,
+                File::VideoCounts => hash(&increment.counter),
+            };
+            lanes[lane % plan.posters].push((row, increment));
+        }
+        for (calls, lane) in calls.iter_mut().zip(lanes) {
+            calls.extend(lane.chunks(plan.batch).map(|chunk| Call::new(plan, file, chunk)));
+        }
     }
-    let calls = |lane: Vec<(usize, Increment)>| {
-        let chunks = lane.chunks(plan.batch);
-        chunks.map(|chunk| Call::new(plan, chunk)).collect()
-    };
-    lanes.into_iter().map(calls).collect()
+    calls
 }
 
 fn hash(counter: &crate::memory::Counter) -> usize {
@@ -138,14 +140,13 @@ fn hash(counter: &crate::memory::Counter) -> usize {
 }
 
 impl Call {
-    fn new(plan: &Plan, rows: &[(usize, Increment)]) -> Call {
+    fn new(plan: &Plan, file: File, rows: &[(usize, &Increment)]) -> Call {
         let first = rows.first().map_or(0, |(row, _)| *row);
-        // Posters and batch decide which rows share a call, so they belong to the key of a batch.
-        let key = match plan.batch {
-            1 => format!("{}:{first}", plan.run_id),
-            batch => format!("{}:{}x{batch}:{first}", plan.run_id, plan.posters),
-        };
-        Call { key, increments: rows.iter().map(|(_, increment)| increment.clone()).collect() }
+        // A row's number counts within its file, so its key is the same whichever files are replayed. Which rows share
+        // a call depends on posters and batch, so these belong to the key of a batch.
+        let group = if plan.batch == 1 { String::new() } else { format!("{}x{}:", plan.posters, plan.batch) };
+        let key = format!("{}:{}:{group}{first}", plan.run_id, file.name());
+        Call { key, increments: rows.iter().map(|(_, increment)| (*increment).clone()).collect() }
     }
 
     fn body(&self, batch: usize) -> Value {

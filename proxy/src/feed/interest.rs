@@ -95,6 +95,17 @@ impl Interest {
         }
     }
 
+    /// The hubs that watch a topic.
+    pub(super) fn hubs_of(&self, topic: &Topic) -> u64 {
+        let Some(content) = self.contents.get(&topic.content) else { return 0 };
+        let Some(id) = topic.scope.organization() else { return content.public };
+        let Some(organization) = content.organizations.get(id) else { return 0 };
+        match topic.scope.client() {
+            None => organization.any,
+            Some(client) => organization.clients.get(client).copied().unwrap_or_default(),
+        }
+    }
+
     /// The scopes, in words, with which a content is watched, a few of them; `None` if it is not watched.
     pub(super) fn other_scopes(&self, content: &Id) -> Option<String> {
         const SHOWN: usize = 3;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use analytics_shared::Topic;
 use lambda_trigger::CounterStore;
 
-use super::{Feed, lock};
+use super::{Feed, Item, lock};
 
 /// Topics per read.
 const BATCH: usize = 128;
@@ -25,13 +25,17 @@ impl Feed {
     pub(crate) fn read_on(self: &Arc<Self>, store: &dyn CounterStore, runtime: &tokio::runtime::Runtime) {
         let mut pause = PAUSE;
         while let Some(topics) = self.next_reads() {
+            // After the topics were taken: every watch that asked for one of them has its stamp already.
+            let stamp = lock(&self.routing).stamp;
             match runtime.block_on(store.read(&topics)) {
-                Ok(mut states) => {
+                Ok(states) => {
                     pause = PAUSE;
                     self.unreadable.store(false, Ordering::Relaxed);
+                    let loaded = topics.into_iter().map(|topic| Item::Loaded { topic, stamp });
+                    let mut items: Vec<Item> = states.into_iter().map(Item::State).chain(loaded).collect();
                     loop {
-                        states = self.publish(&states, false);
-                        if states.is_empty() || lock(&self.reads).closed {
+                        items = self.deliver(items);
+                        if items.is_empty() || lock(&self.reads).closed {
                             break;
                         }
                         std::thread::park_timeout(RING_PAUSE);

@@ -8,13 +8,14 @@ use super::connection::Phase;
 use super::frame::{self, Opcode};
 use super::output::{Taken, send};
 use super::slab::NONE;
-use super::topics::Entry;
+use super::topics::{Bucket, Entry};
 use super::{Hub, slab};
+use crate::feed::Item;
 use analytics_shared::Field;
 use analytics_shared::message::ServerMessage;
 
-/// States taken into one flush.
-const STATES: usize = 1024;
+/// Items taken into one flush.
+const ITEMS: usize = 1024;
 
 /// Sends between two looks at the sockets.
 const SENDS: usize = 256;
@@ -33,6 +34,8 @@ pub(super) struct Flush {
     dirty: Vec<u32>,
     written: usize,
     counters: Vec<u32>,
+    /// Buckets that were loaded in this flush: their members get everything they see.
+    loaded: Vec<u32>,
     buckets: Vec<u32>,
     touched: Vec<u32>,
     gathered: Vec<u8>,
@@ -62,6 +65,7 @@ impl Flush {
             dirty: Vec::new(),
             written: 0,
             counters: Vec::new(),
+            loaded: Vec::new(),
             buckets: Vec::new(),
             touched: Vec::new(),
             gathered: Vec::new(),
@@ -121,10 +125,12 @@ impl Hub {
         let flush = &mut self.flush;
         flush.number += 1;
         flush.counters.clear();
-        for _ in 0..STATES {
-            let Ok(state) = self.changes.pop() else { break };
-            if let Some(counter) = self.topics.merge(&state, flush.number) {
-                flush.counters.push(counter);
+        flush.loaded.clear();
+        for _ in 0..ITEMS {
+            match self.changes.pop() {
+                Ok(Item::State(state)) => flush.counters.extend(self.topics.merge(&state, flush.number)),
+                Ok(Item::Loaded { topic, stamp }) => flush.loaded.extend(self.topics.load(&topic, stamp, flush.number)),
+                Err(_) => break,
             }
         }
         flush.counters.sort_unstable();
@@ -135,39 +141,48 @@ impl Hub {
 
     /// Encodes the changed counters and hands the frames to the buckets that see them.
     fn encode(&mut self) {
-        let flush = &mut self.flush;
-        flush.frames.clear();
-        flush.segments.clear();
-        flush.touched.clear();
-        for &counter in &flush.counters {
-            let start = flush.frames.len() as u32;
-            let frames =
-                push_changes(&mut flush.frames, &mut self.json, self.topics.counter(counter), flush.number - 1);
-            let end = flush.frames.len() as u32;
-            flush.buckets.clear();
-            self.topics.buckets_of(counter, &mut flush.buckets);
-            for &place in &flush.buckets {
+        let Flush { number, frames, segments, counters, loaded, buckets, touched, .. } = &mut self.flush;
+        frames.clear();
+        segments.clear();
+        touched.clear();
+        for &place in loaded.iter() {
+            self.visible.clear();
+            self.topics.counters_of(place, 0, usize::MAX, &mut self.visible);
+            let start = frames.len();
+            let mut count = 0;
+            for &counter in &self.visible {
+                count += push_changes(frames, &mut self.json, self.topics.counter(counter), *number - 1);
+            }
+            let segment = Segment { start: start as u32, end: frames.len() as u32, frames: count, next: NONE };
+            let bucket = self.topics.bucket_mut(place);
+            bucket.flush = *number;
+            bucket.first_segment = NONE;
+            if count > 0 {
+                bucket.first_segment = segments.len() as u32;
+                segments.push(segment);
+                touched.push(place);
+            }
+            // Nothing may be added: it has everything.
+            bucket.last_segment = COMPLETE;
+        }
+        for &counter in counters.iter() {
+            let start = frames.len();
+            let count = push_changes(frames, &mut self.json, self.topics.counter(counter), *number - 1);
+            let segment = Segment { start: start as u32, end: frames.len() as u32, frames: count, next: NONE };
+            buckets.clear();
+            self.topics.buckets_of(counter, buckets);
+            for &place in buckets.iter() {
                 let bucket = self.topics.bucket_mut(place);
-                if bucket.flush != flush.number {
-                    bucket.flush = flush.number;
-                    bucket.first_segment = NONE;
-                    bucket.last_segment = NONE;
-                    flush.touched.push(place);
-                }
-                let last = bucket.last_segment;
-                if last != NONE && flush.segments[last as usize].end == start {
-                    let segment = &mut flush.segments[last as usize];
-                    segment.end = end;
-                    segment.frames += frames;
+                if !bucket.is_loaded() {
                     continue;
                 }
-                let segment = flush.segments.len() as u32;
-                flush.segments.push(Segment { start, end, frames, next: NONE });
-                match last {
-                    NONE => bucket.first_segment = segment,
-                    last => flush.segments[last as usize].next = segment,
+                if bucket.flush != *number {
+                    bucket.flush = *number;
+                    bucket.first_segment = NONE;
+                    bucket.last_segment = NONE;
+                    touched.push(place);
                 }
-                bucket.last_segment = segment;
+                push_segment(segments, bucket, segment);
             }
         }
     }
@@ -242,6 +257,29 @@ impl Hub {
         }
         0
     }
+}
+
+/// [`Bucket::last_segment`] of a bucket whose members get everything anyway.
+const COMPLETE: u32 = NONE - 1;
+
+/// Adds frames to what a bucket's members get; joins them to the last ones where they follow them.
+fn push_segment(segments: &mut Vec<Segment>, bucket: &mut Bucket, segment: Segment) {
+    let last = bucket.last_segment;
+    if last == COMPLETE {
+        return;
+    }
+    if let Some(last) = segments.get_mut(last as usize).filter(|last| last.end == segment.start) {
+        last.end = segment.end;
+        last.frames += segment.frames;
+        return;
+    }
+    let place = segments.len() as u32;
+    segments.push(segment);
+    match last {
+        NONE => bucket.first_segment = place,
+        last => segments[last as usize].next = place,
+    }
+    bucket.last_segment = place;
 }
 
 /// Lays the frames of several buckets back to back: one write of 2 KB costs less than sixteen of 150 bytes.

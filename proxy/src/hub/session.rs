@@ -114,7 +114,7 @@ impl Hub {
 
     /// Joins topics and prepares the walk that tells them.
     fn join(&mut self, place: u32, scope: &Rc<Scope>, ids: &[&Id]) {
-        let mut watched = Vec::new();
+        let (mut watched, mut buckets) = (Vec::new(), Vec::new());
         let from = self.connections[place].subscription.len();
         self.connections[place].subscription.reserve_exact(ids.len());
         for (index, id) in ids.iter().enumerate() {
@@ -123,7 +123,12 @@ impl Hub {
             self.connections[place].subscription.push(joined.place);
             if joined.first {
                 watched.push(topic);
+                buckets.push(joined.place.bucket);
             }
+        }
+        if !watched.is_empty() {
+            let stamp = self.feed.watch(self.index, watched);
+            buckets.into_iter().for_each(|bucket| self.topics.await_read(bucket, stamp));
         }
         let delivered = self.flush.delivered();
         let connection = &mut self.connections[place];
@@ -139,7 +144,6 @@ impl Hub {
             connection.pass = delivered;
             connection.cursor = from as u32;
         }
-        self.feed.watch(self.index, watched);
     }
 
     fn unsubscribe(&mut self, place: u32, ids: &[Id]) {

@@ -58,6 +58,9 @@ pub(super) struct Bucket {
     previous: u32,
     next: u32,
     pub(super) members: Vec<Member>,
+    /// The stamp of the watch, while the read that must follow it is awaited; until then nothing here is told. What
+    /// the stream brings meanwhile may be older than what a connection was told before it came here.
+    awaited: Option<u64>,
     /// What the flush of this number has for the members: a list in the flush's segments.
     pub(super) flush: u64,
     pub(super) first_segment: u32,
@@ -170,6 +173,11 @@ impl Topics {
         self.buckets.iter().map(|(_, bucket)| self.topic_of(bucket)).collect()
     }
 
+    /// A new bucket's topic is watched since this stamp.
+    pub(super) fn await_read(&mut self, bucket: u32, stamp: u64) {
+        self.buckets[bucket].awaited = Some(stamp);
+    }
+
     /// The content of a bucket.
     pub(super) fn content_of(&self, bucket: u32) -> &Id {
         &self.contents[self.buckets[bucket].content].id
@@ -209,6 +217,11 @@ impl Topics {
 }
 
 impl Bucket {
+    /// Whether everything that the bucket sees is known, so that its members may be told.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.awaited.is_none()
+    }
+
     fn new(content: u32, organization: u32, client: Option<Id>) -> Bucket {
         Bucket {
             content,
@@ -217,6 +230,7 @@ impl Bucket {
             previous: NONE,
             next: NONE,
             members: Vec::new(),
+            awaited: Some(u64::MAX),
             flush: 0,
             first_segment: NONE,
             last_segment: NONE,

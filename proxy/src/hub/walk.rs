@@ -92,7 +92,10 @@ impl Hub {
         while let Some(entry) = connection.subscription.get(connection.cursor as usize).copied() {
             self.visible.clear();
             let limit = TURN_COUNTERS;
-            self.topics.counters_of(entry.bucket, connection.mark, limit, &mut self.visible);
+            // A bucket that awaits its read tells its members by the flush that loads it.
+            if self.topics.bucket(entry.bucket).is_loaded() {
+                self.topics.counters_of(entry.bucket, connection.mark, limit, &mut self.visible);
+            }
             let whole = self.visible.len() < limit;
             for &counter in &self.visible {
                 let frames =

@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = Choice::All)]
     file: Choice,
     /// What the idempotency keys begin with; random unless given. To finish a run that was cut short, give its id again,
-    /// with the same file, posters and batch: what was counted then does not count twice.
+    /// with the same posters and batch: what was counted then does not count twice.
     #[arg(long)]
     run_id: Option<String>,
     /// Increments per call, 1 to 100.

@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher;
 
-use analytics_shared::{CounterState, Field, Id};
+use analytics_shared::{CounterState, Field, Id, Topic};
 
 use super::{Entry, Topics};
 use crate::hub::slab::NONE;
@@ -44,6 +44,22 @@ impl Topics {
             }
         }
         changed.then_some(known)
+    }
+
+    /// A topic was read after the watch of this stamp: from flush `number` on its members are told. Answers the bucket
+    /// unless it was loaded before, or awaits a later read.
+    ///
+    /// Every field of what it sees counts as changed in this flush: for members that are behind, that is their snapshot.
+    pub(in crate::hub) fn load(&mut self, topic: &Topic, stamp: u64, number: u64) -> Option<u32> {
+        let place = self.find_bucket(topic)?;
+        self.buckets[place].awaited.filter(|awaited| *awaited <= stamp)?;
+        self.buckets[place].awaited = None;
+        let mut counters = Vec::new();
+        self.counters_of(place, 0, usize::MAX, &mut counters);
+        for counter in counters {
+            self.counters[counter].changed = [number; 4];
+        }
+        Some(place)
     }
 
     pub(super) fn find_counter(&self, organization: u32, client: Option<&Id>) -> u32 {

@@ -28,6 +28,21 @@ impl Topics {
         hasher.hash_one((content, id))
     }
 
+    /// The bucket of a topic, if it is watched.
+    pub(super) fn find_bucket(&self, topic: &Topic) -> Option<u32> {
+        let hash = self.hasher.hash_one(&topic.content);
+        let content = *self.by_content.find(hash, |&content| self.contents[content].id == topic.content)?;
+        let bucket = match (topic.scope.organization(), topic.scope.client()) {
+            (None, _) => self.contents[content].public_bucket,
+            (Some(id), client) => match (self.find_organization(content, id), client) {
+                (NONE, _) => NONE,
+                (organization, None) => self.organizations[organization].any_bucket,
+                (organization, Some(client)) => self.find_client_bucket(organization, client),
+            },
+        };
+        (bucket != NONE).then_some(bucket)
+    }
+
     pub(super) fn find_organization(&self, content: u32, id: &Id) -> u32 {
         let hash = Topics::organization_hash(&self.hasher, content, id);
         let found = self.by_organization.find(hash, |&organization| {

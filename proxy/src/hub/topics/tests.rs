@@ -159,3 +159,28 @@ fn the_tree_shows_what_the_scopes_show() {
         assert!(world.topics.is_empty(), "nothing is kept of what nobody watches");
     }
 }
+
+#[test]
+fn a_topic_is_told_only_after_a_read_that_began_after_its_watch() {
+    let mut topics = Topics::new();
+    let topic = Topic { content: id("x"), scope: Scope::public() };
+    let counter = Counter::new(id("x"), Scope::public());
+    let state = |version| {
+        let versioned = Versioned { version, committed_at: 0, counts: Counts::from_array([version, 0, 0, 0]) };
+        CounterState { counter: counter.clone(), versioned }
+    };
+    let Joined { place, first } = topics.join(&topic, Member { connection: 0, position: 0 });
+    assert!(first);
+    topics.await_read(place.bucket, 7);
+    // A read that an earlier watcher had asked for, and a change that the stream brings late.
+    topics.merge(&state(5), 1);
+    assert_eq!(topics.load(&topic, 6, 1), None);
+    assert!(!topics.bucket(place.bucket).is_loaded());
+    topics.merge(&state(9), 2);
+    assert_eq!(topics.load(&topic, 7, 2), Some(place.bucket));
+    assert!(topics.bucket(place.bucket).is_loaded());
+    assert_eq!(topics.load(&topic, 8, 3), None, "loaded once");
+    let mut counters = Vec::new();
+    topics.counters_of(place.bucket, 0, 10, &mut counters);
+    assert_eq!(topics.counter(counters[0]).changed, [2; 4], "members that are behind are told everything");
+}
