@@ -156,3 +156,68 @@ impl Organization {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn id(text: &str) -> Id {
+        Id::new(text).expect("a valid id")
+    }
+
+    fn scopes() -> Vec<Scope> {
+        let scope = |organization: Option<&str>, client: Option<&str>| {
+            Scope::new(organization.map(id), client.map(id)).expect("a valid scope")
+        };
+        let mut scopes = vec![scope(None, None)];
+        for organization in ["o", "p"] {
+            scopes.extend([None, Some("a"), Some("b")].map(|client| scope(Some(organization), client)));
+        }
+        scopes
+    }
+
+    /// The table against a set of (hub, topic) and `Topic::shows`.
+    #[test]
+    fn a_counter_goes_to_the_hubs_that_watch_it_and_to_no_other() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        fastrand::seed(seed);
+        let mut interest = Interest::default();
+        let mut watched: BTreeSet<(usize, Topic)> = BTreeSet::new();
+        for _ in 0..3000 {
+            let content = id(if fastrand::bool() { "x" } else { "y" });
+            let scope = fastrand::choice(scopes()).expect("not empty");
+            let (hub, topic) = (fastrand::usize(..3), Topic { content, scope });
+            if watched.insert((hub, topic.clone())) {
+                interest.add(hub, &topic);
+            } else {
+                watched.remove(&(hub, topic.clone()));
+                let mine = || watched.iter().filter(|(other, _)| *other == hub).map(|(_, topic)| topic);
+                let organization = topic.scope.organization();
+                let departure = Departure {
+                    last_of_organization: organization.is_some()
+                        && !mine()
+                            .any(|other| other.content == topic.content && other.scope.organization() == organization),
+                    last_of_content: !mine().any(|other| other.content == topic.content),
+                    topic,
+                };
+                interest.remove(hub, &departure);
+            }
+            for content in ["x", "y"].map(id) {
+                for scope in scopes() {
+                    let counter = Counter::new(content.clone(), scope.clone());
+                    let topic = Topic { content: content.clone(), scope };
+                    let bits = |fits: &dyn Fn(&Topic) -> bool| {
+                        watched.iter().filter(|(_, topic)| fits(topic)).fold(0u64, |bits, (hub, _)| bits | 1 << hub)
+                    };
+                    assert_eq!(interest.hubs(&counter), bits(&|watched| watched.shows(&counter)));
+                    assert_eq!(interest.hubs_of(&topic), bits(&|watched| *watched == topic));
+                }
+            }
+            let sampled: BTreeSet<Topic> = interest.sample(usize::MAX).into_iter().collect();
+            assert_eq!(sampled, watched.iter().map(|(_, topic)| topic.clone()).collect());
+        }
+    }
+}
