@@ -15,8 +15,8 @@ use std::sync::Once;
 use analytics_shared::tenant::Refused;
 use analytics_shared::token::{TokenError, Verifier};
 use analytics_shared::{Authority, Code, Failure};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue};
 
 /// The subprotocol that announces a token, and that an upgrade is answered with ([`Grant::subprotocol`]).
 pub const SUBPROTOCOL: &str = "bearer";
@@ -85,16 +85,23 @@ impl Auth {
     /// parameter of that name holds a token that our key has signed, whether it is still good or not.
     pub fn without_own_token(&self, path_and_query: &str) -> Option<String> {
         let (_, query) = path_and_query.split_once('?')?;
-        let verifier = self.verifier.as_ref()?;
         let mut tokens = query::pairs(query).filter(|pair| pair.name().as_deref() == Some("token"));
-        let ours = |token: &str| {
-            use TokenError::{Algorithm, Malformed, Signature};
-            !matches!(verifier.verify(token), Err(Algorithm | Malformed | Signature))
-        };
-        if tokens.any(|pair| pair.value().is_some_and(|token| ours(&token))) {
+        if tokens.any(|pair| pair.value().is_some_and(|token| self.has_signed(&token))) {
             return without_token(path_and_query);
         }
         None
+    }
+
+    /// Whether a header `Authorization` holds a token that our key has signed, whether it is still good or not.
+    pub fn is_own_bearer(&self, authorization: &HeaderValue) -> bool {
+        let token = bearer(authorization.as_bytes()).and_then(|token| str::from_utf8(token).ok());
+        token.is_some_and(|token| self.has_signed(token))
+    }
+
+    fn has_signed(&self, token: &str) -> bool {
+        use TokenError::{Algorithm, Malformed, Signature};
+        let Some(verifier) = &self.verifier else { return false };
+        !matches!(verifier.verify(token), Err(Algorithm | Malformed | Signature))
     }
 
     fn unverified(&self, token_sent: bool) -> Result<Grant, Failure> {

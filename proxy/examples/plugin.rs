@@ -10,10 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analytics_proxy::store::{EmbeddedOptions, EmbeddedStore};
-use analytics_proxy::{Closed, Edge, EdgeConfig, EdgeHandle, Events, Handled, Opened};
-use analytics_shared::Field;
+use analytics_proxy::{Closed, Edge, EdgeConfig, EdgeHandle, Events, Field, Handled, Mode, Opened};
 use async_trait::async_trait;
-use lambda_trigger::auth::Mode;
 use pingora::prelude::*;
 use pingora::server::RunArgs;
 use pingora::server::configuration::ServerConf;

@@ -19,7 +19,7 @@ pub struct Settings {
     /// anything but loopback.
     #[arg(long, env = "ANALYTICS_MODE", value_name = "MODE")]
     mode: Option<String>,
-    /// Address to bind. Default 127.0.0.1.
+    /// Address to bind. Default 127.0.0.1, and ::1 beside it.
     #[arg(long, env = "ANALYTICS_BIND", value_name = "ADDRESS")]
     bind: Option<String>,
     /// Port of WebSockets and calls; 0 takes a free one. Default 3001.
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Address and port of /metrics. Default 127.0.0.1:9464.
     #[arg(long, env = "ANALYTICS_ADMIN_ADDR", value_name = "ADDRESS:PORT")]
     admin_addr: Option<String>,
-    /// Hubs, the threads that own WebSocket connections: 1 to 64. Default: the cores.
+    /// Hubs, the threads that own WebSocket connections, and as many threads for HTTP: 1 to 64. Default: the cores.
     #[arg(long, env = "ANALYTICS_WORKERS", value_name = "N")]
     workers: Option<String>,
     /// Where every other path goes: http://host[:port]. Default: nowhere.

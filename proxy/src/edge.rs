@@ -9,9 +9,9 @@ mod client_address;
 mod service;
 mod shutdown;
 mod simulation;
+mod upgrade;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,12 +31,12 @@ pub use client_address::InvalidNetwork;
 pub use client_address::TrustedProxies;
 
 use crate::admission::Admission;
+use crate::api;
 use crate::events::ConnId;
 use crate::feed::{Feed, HubEnd};
 use crate::handshake::{self, Handshake};
-use crate::hub::{Arrival, Mailbox, Settings};
+use crate::hub::{Mailbox, Settings};
 use crate::stream::EdgeStream;
-use crate::{api, takeover};
 
 /// An edge that was built and not yet started.
 pub struct Edge {
@@ -128,6 +128,16 @@ pub struct InFlight {
     inner: Arc<Inner>,
 }
 
+impl UpdateError {
+    /// The code of the closed list that a caller over HTTP would see.
+    pub fn code(&self) -> Code {
+        match self {
+            UpdateError::Invalid(failure) => failure.code,
+            UpdateError::Trigger(error) => error.failure().code,
+        }
+    }
+}
+
 impl Edge {
     /// Starts to describe an edge.
     pub fn builder(config: EdgeConfig) -> EdgeBuilder {
@@ -156,85 +166,39 @@ impl EdgeHandle {
         }
         let _in_flight = self.in_flight();
         let head: request::Parts = (**session.req_header()).clone();
-        redact(session.req_header_mut());
-        if api && self.stage() == Stage::Stopped {
-            return self.refuse(session, &head, &unavailable("this edge has stopped")).await;
+        redact_query(session.req_header_mut(), auth::without_token);
+        let handshake = if api { None } else { Some(handshake::judge(&head)) };
+        if let Some(Ok(Handshake::NotOurs)) = handshake {
+            self.redact_own_bearer(session.req_header_mut());
+            return Ok(Handled::NotMine);
         }
-        if api {
-            api::answer(&self.inner.handler, session, &head).await?;
-            return Ok(Handled::Answered);
-        }
-        match handshake::judge(&head) {
-            Ok(Handshake::NotOurs) => Ok(Handled::NotMine),
-            Ok(Handshake::Upgrade(accept_key)) => self.upgrade(session, &head, &accept_key, tag).await,
-            Err(failure) => self.refuse(session, &head, &failure).await,
-        }
-    }
-
-    /// On the host's own paths a `token` parameter is the host's, unless it is one of the edge's tokens gone astray.
-    fn redact_own_token(&self, head: &mut RequestHeader) {
-        let auth = self.inner.handler.auth();
-        let redacted = head.uri.path_and_query().and_then(|whole| auth.without_own_token(whole.as_str()));
-        if let Some(uri) = redacted.and_then(|redacted| redacted.parse().ok()) {
-            head.set_uri(uri);
-        }
-    }
-
-    async fn upgrade(
-        &self,
-        session: &mut Session,
-        head: &request::Parts,
-        accept_key: &str,
-        tag: u64,
-    ) -> pingora::Result<Handled> {
-        // Also makes Pingora remember the address: `logging()` may ask for it when the descriptor is gone.
-        let peer = session.client_addr().and_then(|address| address.as_inet()).copied();
-        let client = peer.map(|peer| self.inner.trusted.client(peer.ip(), &head.headers));
-        let admitted = self.admit(session, head, client);
-        let (grant, permit, place) = match admitted {
-            Ok(admitted) => admitted,
-            Err(failure) => return self.refuse(session, head, &failure).await,
-        };
-        let id = ConnId::next();
-        match takeover::take(session).await {
-            Ok(taken) => place.send(Arrival {
-                id,
-                socket: taken.socket,
-                answer: handshake::answer(accept_key, grant.subprotocol),
-                early: taken.early,
-                authority: grant.authority,
-                expires_at: grant.expires_at,
-                permit,
-                peer,
-                tag,
-            }),
-            // Nobody is there to be told.
-            Err(error) => {
-                tracing::debug!(%error, "a connection was lost in its handshake");
-                return Ok(Handled::Answered);
+        session.req_header_mut().remove_header(&header::AUTHORIZATION);
+        session.req_header_mut().remove_header(&header::SEC_WEBSOCKET_PROTOCOL);
+        match handshake {
+            Some(Ok(Handshake::Upgrade(accept_key))) => self.upgrade(session, &head, &accept_key, tag).await,
+            Some(Err(failure)) => self.refuse(session, &head, &failure).await,
+            _ if self.stage() == Stage::Stopped => {
+                self.refuse(session, &head, &unavailable("this edge has stopped")).await
+            }
+            _ => {
+                api::answer(&self.inner.handler, session, &head).await?;
+                Ok(Handled::Answered)
             }
         }
-        Ok(Handled::TakenOver(id))
     }
 
-    /// Everything that can refuse an upgrade, before anything is changed.
-    fn admit(
-        &self,
-        session: &Session,
-        head: &request::Parts,
-        client: Option<IpAddr>,
-    ) -> Result<(auth::Grant, crate::admission::Permit, crate::hub::Reservation), Failure> {
-        if self.stage() != Stage::Ready {
-            return Err(unavailable("this edge takes no new connections now"));
+    /// On the host's own paths `token` and `Authorization` are the host's, unless they hold one of the edge's tokens
+    /// that went astray.
+    fn redact_own_token(&self, head: &mut RequestHeader) {
+        let auth = self.inner.handler.auth();
+        redact_query(head, |whole| auth.without_own_token(whole));
+    }
+
+    fn redact_own_bearer(&self, head: &mut RequestHeader) {
+        let auth = self.inner.handler.auth();
+        if head.headers.get_all(header::AUTHORIZATION).iter().any(|value| auth.is_own_bearer(value)) {
+            head.remove_header(&header::AUTHORIZATION);
         }
-        self.inner.handler.origins().check(&head.headers)?;
-        let grant = self.inner.handler.auth().authorize(&head.headers, head.uri.query())?;
-        takeover::check(session)?;
-        let permit = self.inner.admission.admit(client)?;
-        let emptiest = self.inner.mailboxes.iter().min_by_key(|mailbox| mailbox.load());
-        let place =
-            emptiest.and_then(|mailbox| mailbox.reserve()).ok_or_else(|| unavailable("too many handshakes at once"))?;
-        Ok((grant, permit, place))
     }
 
     async fn refuse(
@@ -309,10 +273,8 @@ impl EdgeHandle {
 
     /// The edge's series in Prometheus' text format.
     pub fn metrics(&self) -> Vec<u8> {
-        let feed = &self.inner.feed;
         let connections = self.inner.mailboxes.iter().map(|mailbox| mailbox.connections()).sum();
-        let (updates, resyncs) = (feed.announced.load(Ordering::Relaxed), feed.resyncs.load(Ordering::Relaxed));
-        self.inner.settings.metrics.render(connections, updates, resyncs)
+        self.inner.settings.metrics.render(connections)
     }
 
     /// Closes every connection, spread over a time, then lets what is in flight finish and stops. Ends when all is
@@ -351,6 +313,13 @@ impl Inner {
     fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::SeqCst);
     }
+
+    /// Ready, unless the end came before.
+    fn enter_ready(&self) {
+        let (from, to) = (Stage::Starting as u8, Stage::Ready as u8);
+        // A failure is that case.
+        let _ = self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+    }
 }
 
 impl Drop for InFlight {
@@ -363,12 +332,10 @@ fn unavailable(text: &'static str) -> Failure {
     Failure::new(Code::Unavailable, text)
 }
 
-/// Takes the token out of a request, so that no log and no upstream can learn it.
-fn redact(head: &mut RequestHeader) {
-    let redacted = head.uri.path_and_query().and_then(|whole| auth::without_token(whole.as_str()));
+/// Takes the token out of a request's target, so that no log and no upstream can learn it.
+fn redact_query(head: &mut RequestHeader, without: impl Fn(&str) -> Option<String>) {
+    let redacted = head.uri.path_and_query().and_then(|whole| without(whole.as_str()));
     if let Some(uri) = redacted.and_then(|redacted| redacted.parse().ok()) {
         head.set_uri(uri);
     }
-    head.remove_header(&header::AUTHORIZATION);
-    head.remove_header(&header::SEC_WEBSOCKET_PROTOCOL);
 }

@@ -10,8 +10,8 @@ mod doorbell;
 mod interest;
 mod reader;
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,10 @@ pub(crate) use doorbell::Doorbell;
 use interest::Interest;
 pub(crate) use interest::{Departure, MAX_HUBS};
 
-/// States that a hub may be behind the stream by before it reads anew. Some 100 bytes each.
-const RING: usize = 8192;
+use crate::metrics::Metrics;
+
+/// Items that a hub may be behind the stream by before it reads anew. Some 100 bytes each.
+pub(crate) const RING: usize = 8192;
 
 /// What travels in a ring.
 #[derive(Debug, Clone)]
@@ -55,7 +57,12 @@ pub(crate) struct Port {
 impl Port {
     /// Whether changes were lost since the last call: the hub must have all that it watches read again.
     pub(crate) fn take_resync(&self) -> bool {
-        self.resync.load(Ordering::Relaxed) && self.resync.swap(false, Ordering::SeqCst)
+        self.wants_resync() && self.resync.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether [`Port::take_resync`] would say yes.
+    pub(crate) fn wants_resync(&self) -> bool {
+        self.resync.load(Ordering::Relaxed)
     }
 }
 
@@ -67,8 +74,7 @@ pub(crate) struct Feed {
     reads_wanted: Condvar,
     /// Set while the store cannot be read.
     pub(crate) unreadable: AtomicBool,
-    pub(crate) announced: AtomicU64,
-    pub(crate) resyncs: AtomicU64,
+    metrics: Metrics,
     hints: Option<Mutex<Instant>>,
 }
 
@@ -79,22 +85,53 @@ struct Routing {
     stamp: u64,
 }
 
-/// Topics to be read, each at most once: bounded by what is watched.
+/// Topics to be read, in the order in which they were asked for, each at most once and only while it is watched:
+/// bounded by what is watched.
 #[derive(Default)]
 struct Reads {
-    order: VecDeque<Topic>,
-    queued: HashSet<Topic>,
+    order: BTreeMap<u64, Topic>,
+    queued: HashMap<Topic, u64>,
+    next: u64,
     closed: bool,
+}
+
+impl Reads {
+    fn add(&mut self, topic: Topic) {
+        if !self.queued.contains_key(&topic) {
+            self.queued.insert(topic.clone(), self.next);
+            self.order.insert(self.next, topic);
+            self.next += 1;
+        }
+    }
+
+    fn cancel(&mut self, topic: &Topic) {
+        if let Some(place) = self.queued.remove(topic) {
+            self.order.remove(&place);
+        }
+    }
+
+    fn take(&mut self) -> Option<Topic> {
+        let (_, topic) = self.order.pop_first()?;
+        self.queued.remove(&topic);
+        Some(topic)
+    }
 }
 
 impl Feed {
     /// A feed for a number of hubs, and each hub's end of it. With `hints`, updates that nobody sees although their
     /// content is watched are mentioned in the log.
-    pub(crate) fn new(hubs: usize, hints: bool) -> std::io::Result<(Arc<Feed>, Vec<HubEnd>)> {
+    ///
+    /// A ring holds `ring` items; [`RING`] but in tests.
+    pub(crate) fn new(
+        hubs: usize,
+        ring: usize,
+        hints: bool,
+        metrics: Metrics,
+    ) -> std::io::Result<(Arc<Feed>, Vec<HubEnd>)> {
         let mut rings = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..hubs {
-            let (producer, consumer) = rtrb::RingBuffer::new(RING);
+            let (producer, consumer) = rtrb::RingBuffer::new(ring);
             rings.push(producer);
             ends.push((Arc::new(Port { doorbell: Doorbell::new()?, resync: AtomicBool::new(false) }), consumer));
         }
@@ -104,8 +141,7 @@ impl Feed {
             reads: Mutex::default(),
             reads_wanted: Condvar::new(),
             unreadable: AtomicBool::new(false),
-            announced: AtomicU64::new(0),
-            resyncs: AtomicU64::new(0),
+            metrics,
             hints: hints.then(|| Mutex::new(Instant::now() - HINT_INTERVAL)),
         };
         Ok((Arc::new(feed), ends))
@@ -114,16 +150,14 @@ impl Feed {
     /// A hub starts to watch topics: their changes will come through its ring, and once they were read a
     /// [`Item::Loaded`] of the stamp that is answered, or a later one.
     pub(crate) fn watch(&self, hub: usize, topics: Vec<Topic>) -> u64 {
-        let stamp = {
-            let mut routing = lock(&self.routing);
-            for topic in &topics {
-                routing.interest.add(hub, topic);
-            }
-            routing.stamp += 1;
-            routing.stamp
-        };
+        let mut routing = lock(&self.routing);
+        for topic in &topics {
+            routing.interest.add(hub, topic);
+        }
+        routing.stamp += 1;
+        // Still under the lock: another hub that leaves a topic now must not cancel this read.
         self.read(topics);
-        stamp
+        routing.stamp
     }
 
     /// A hub no longer watches a topic.
@@ -131,17 +165,16 @@ impl Feed {
         let mut routing = lock(&self.routing);
         for departure in departures {
             routing.interest.remove(hub, departure);
+            if routing.interest.hubs_of(&departure.topic) == 0 {
+                lock(&self.reads).cancel(&departure.topic);
+            }
         }
     }
 
     /// Asks for watched topics to be read; the states come to every hub that watches them.
     pub(crate) fn read(&self, topics: Vec<Topic>) {
         let mut reads = lock(&self.reads);
-        for topic in topics {
-            if reads.queued.insert(topic.clone()) {
-                reads.order.push_back(topic);
-            }
-        }
+        topics.into_iter().for_each(|topic| reads.add(topic));
         self.reads_wanted.notify_one();
     }
 
@@ -151,7 +184,8 @@ impl Feed {
     }
 
     /// Puts items into the rings of the hubs that watch them, in order; answers what found no room, from the first.
-    fn deliver(&self, mut items: Vec<Item>) -> Vec<Item> {
+    /// With `lossy` a hub without room is told to have everything read anew instead.
+    fn deliver(&self, mut items: Vec<Item>, lossy: bool) -> Vec<Item> {
         let mut touched = 0u64;
         let mut routing = lock(&self.routing);
         let Routing { interest, rings, .. } = &mut *routing;
@@ -162,12 +196,20 @@ impl Feed {
             };
             touched |= hubs;
             // An item that found room in some rings only comes again to all: states merge.
-            each(hubs).any(|hub| rings[hub].push(item.clone()).is_err())
+            each(hubs).any(|hub| rings[hub].push(item.clone()).is_err() && !(lossy && self.overflow(hub)))
         };
         let left = items.split_off(items.iter().position(full).unwrap_or(items.len()));
         drop(routing);
         self.ring(touched);
         left
+    }
+
+    /// A ring had no room. Answers `true`: the loss is taken care of.
+    #[cold]
+    fn overflow(&self, hub: usize) -> bool {
+        self.metrics.overflows.inc();
+        self.ports[hub].resync.store(true, Ordering::SeqCst);
+        true
     }
 
     /// Wakes hubs after their rings were filled.
@@ -183,12 +225,12 @@ impl Feed {
     /// the ones watched.
     fn hint(&self, interest: &Interest, state: &CounterState) {
         let Some(last) = &self.hints else { return };
-        let counter = &state.counter;
-        let Some(watched) = interest.other_scopes(counter.content()) else { return };
         let mut last = lock(last);
         if last.elapsed() < HINT_INTERVAL {
             return;
         }
+        let counter = &state.counter;
+        let Some(watched) = interest.other_scopes(counter.content()) else { return };
         *last = Instant::now();
         tracing::info!(
             content = %counter.content(),
@@ -203,7 +245,7 @@ impl Feed {
 
 impl Announce for Feed {
     fn announce(&self, states: &[CounterState]) {
-        self.announced.fetch_add(states.len() as u64, Ordering::Relaxed);
+        self.metrics.updates.inc_by(states.len() as u64);
         let mut touched = 0u64;
         let mut routing = lock(&self.routing);
         let Routing { interest, rings, .. } = &mut *routing;
@@ -215,8 +257,7 @@ impl Announce for Feed {
             touched |= hubs;
             for hub in each(hubs) {
                 if rings[hub].push(Item::State(state.clone())).is_err() {
-                    self.resyncs.fetch_add(1, Ordering::Relaxed);
-                    self.ports[hub].resync.store(true, Ordering::SeqCst);
+                    self.overflow(hub);
                 }
             }
         }

@@ -25,6 +25,8 @@ mod run;
 mod session;
 mod slab;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod utf8;
 mod walk;

@@ -39,5 +39,14 @@ pub use edge::{
     ConfigError, Edge, EdgeBuilder, EdgeConfig, EdgeHandle, EdgeStatus, Handled, InFlight, InvalidNetwork, Stage,
     TrustedProxies, UpdateError, Updated,
 };
+// What a host needs of the crates below, so that it depends on one.
+pub use analytics_shared::performance::PerformanceConfig;
+pub use analytics_shared::token::{Expectations, Verifier};
+pub use analytics_shared::{Code, Failure, Field};
+pub use lambda_trigger::CounterStore;
+pub use lambda_trigger::auth::Mode;
+pub use lambda_trigger::cors::Origins;
+pub use lambda_trigger::handler::TriggerError;
+
 pub use events::{Closed, ConnId, Events, Opened};
 pub use handshake::PATH;

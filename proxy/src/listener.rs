@@ -1,5 +1,5 @@
 //! The binary's listening service. The rule: sockets are bound before anything starts, and every connection goes to
-//! the host's `HttpProxy` through an [`EdgeStream`].
+//! the host's `HttpProxy` through a stream whose request heads have a deadline.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
@@ -22,6 +22,9 @@ const BACKLOG: i32 = 4096;
 
 /// Pause after a failed accept, usually for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors that connections leave to files and to calls upstream.
+const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Binds a listening socket; port 0 takes a free one.
 pub fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
@@ -89,12 +92,16 @@ async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listening socket cannot be polled"),
     };
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = shutdown.wait_for(|stopping| *stopping) => return,
         };
         match accepted {
+            // Descriptors are given out from the lowest, so a high one says that few are left. One connection that
+            // is dropped is better than a process that cannot open its files.
+            Ok((socket, _)) if socket.as_raw_fd() as u64 >= limit.saturating_sub(SPARE_DESCRIPTORS) => drop(socket),
             Ok((socket, peer)) => {
                 // Answers are written whole; waiting for more to send would only delay them.
                 if let Err(error) = socket.set_nodelay(true) {

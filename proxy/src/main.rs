@@ -1,7 +1,7 @@
 //! The ready-made edge: settings, store, edge, listeners, and Pingora's server around them. A table of contents; the
 //! rule: nothing is opened or bound before every setting is valid, and nothing starts before everything is bound.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,10 +45,13 @@ fn main() -> ExitCode {
 fn run(resolved: Resolved) -> anyhow::Result<()> {
     let Resolved { edge, verifier, listen, admin, upstream, data_dir, new_epoch, head_time } = resolved;
 
-    let sockets = listen.iter().map(|address| bind(*address)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut sockets = listen.iter().map(|address| bind(*address)).collect::<anyhow::Result<Vec<_>>>()?;
     let admin = bind(admin)?;
     let ports = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let admin_port = admin.local_addr()?;
+    // `localhost` may mean ::1 first; where there is no IPv6, or the port is taken there, 127.0.0.1 has to do.
+    let others = ports.iter().filter(|port| port.ip() == Ipv4Addr::LOCALHOST);
+    sockets.extend(others.filter_map(|port| listener::bind((Ipv6Addr::LOCALHOST, port.port()).into()).ok()));
 
     let store = EmbeddedStore::open(EmbeddedOptions { new_epoch, ..EmbeddedOptions::new(&data_dir) })
         .context("the store of ANALYTICS_DATA_DIR cannot be opened")?;

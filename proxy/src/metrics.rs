@@ -15,9 +15,9 @@ pub(crate) struct Metrics {
     pub(crate) frames_out: IntCounter,
     pub(crate) blocked: IntCounter,
     pub(crate) reaped: IntCounter,
+    pub(crate) updates: IntCounter,
+    pub(crate) overflows: IntCounter,
     connections: IntGauge,
-    updates: IntGauge,
-    resyncs: IntGauge,
 }
 
 impl Metrics {
@@ -46,8 +46,8 @@ impl Metrics {
             ),
             reaped: counter(&registry, "connections_reaped_total", "connections closed for silence"),
             connections: gauge(&registry, "connections", "WebSocket connections open"),
-            updates: gauge(&registry, "updates_announced", "counter states announced by the store since the start"),
-            resyncs: gauge(&registry, "ring_overflows", "states that found a hub's ring full since the start"),
+            updates: counter(&registry, "updates_announced_total", "counter states announced by the store"),
+            overflows: counter(&registry, "ring_overflows_total", "items that found a hub's ring full"),
             registry,
         }
     }
@@ -72,10 +72,8 @@ impl Metrics {
     }
 
     /// The series in Prometheus' text format, with what is read at the moment of asking.
-    pub(crate) fn render(&self, connections: usize, updates: u64, resyncs: u64) -> Vec<u8> {
+    pub(crate) fn render(&self, connections: usize) -> Vec<u8> {
         self.connections.set(connections as i64);
-        self.updates.set(updates as i64);
-        self.resyncs.set(resyncs as i64);
         let mut text = Vec::new();
         // Fails only for a sink that fails; memory does not.
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);

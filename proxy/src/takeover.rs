@@ -24,9 +24,9 @@ use crate::stream::EdgeStream;
 /// stale frames for a client that does not read.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 
-/// Bytes that may come with a handshake. Far more than a client has to say before our first message; one that sends
-/// on and on must not keep us reading.
-const MAX_EARLY: usize = 1024 * 1024;
+/// Bytes that may come with a handshake: what Pingora's buffer holds and as much again, far more than a client has to
+/// say before our first message. One that sends on and on must not keep us reading.
+const MAX_EARLY: usize = 128 * 1024;
 
 /// A connection that is out of Pingora's hands.
 #[derive(Debug)]
@@ -37,10 +37,17 @@ pub(crate) struct Taken {
 }
 
 /// What keeps a session from being taken over, before anything was changed.
-pub(crate) fn check(session: &Session) -> Result<(), Failure> {
+pub(crate) fn check(session: &mut Session) -> Result<(), Failure> {
+    // A limit on requests per connection does not concern a request after which there are none.
+    session.set_keepalive_reuses_remaining(None);
     let Some(http1) = session.as_downstream().as_http1() else {
         return Err(Failure::new(Code::InvalidField, "a WebSocket upgrade must be HTTP/1.1"));
     };
+    // What Pingora will not keep alive it closes instead of giving it back.
+    if !http1.will_keepalive() {
+        let text = "Connection must not hold \"close\" beside \"Upgrade\"";
+        return Err(Failure::new(Code::InvalidField, text));
+    }
     if descriptor(http1.stream().as_ref()).is_none() {
         return Err(Failure::new(Code::Internal, "this kind of connection cannot be upgraded"));
     }
@@ -54,10 +61,8 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
         *husk = real.clone();
     }
     let mut real = std::mem::replace(session.as_downstream_mut(), husk);
-    // Without keep-alive `finish` would close the socket; without pipelining it would refuse what was read too much;
-    // and a limit on requests per connection does not concern one that ends here.
+    // Without keep-alive `finish` would close the socket; without pipelining it would refuse what was read too much.
     real.set_keepalive(Some(60));
-    real.set_keepalive_reuses_remaining(None);
     real.set_pipelining_enabled(true);
     let lost =
         || pingora::Error::explain(pingora::ErrorType::ConnectionClosed, "the connection ended in its handshake");

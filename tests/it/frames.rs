@@ -14,8 +14,9 @@ const PING_MESSAGE: &[u8] = br#"{"type":"ping"}"#;
 /// The default of `ANALYTICS_MAX_MESSAGE_BYTES`.
 const MAX_MESSAGE_BYTES: u64 = 65536;
 
-/// These tests are about frames, not about how many a second there may be.
-const UNHURRIED: [(&str, &str); 1] = [("ANALYTICS_MESSAGES_PER_SECOND", "100000")];
+/// These tests are about frames, not about how many a second there may be. One hub: what one connection leaves behind
+/// would meet the next.
+const UNHURRIED: [(&str, &str); 2] = [("ANALYTICS_MESSAGES_PER_SECOND", "100000"), ("ANALYTICS_WORKERS", "1")];
 
 /// Bytes that break the protocol, and the codes that may answer them.
 fn broken() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
@@ -54,6 +55,16 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
             [masked(TEXT_BEGINS, b"\"\xe2\x82"), masked(ENDS, b"")].concat(),
             &[1007],
         ),
+        (
+            "a last fragment that is not UTF-8",
+            [masked(TEXT_BEGINS, b"{\"type\":\"of another\"} "), masked(ENDS, b"\xff")].concat(),
+            &[1007],
+        ),
+        (
+            "a character broken by the last fragment",
+            [masked(TEXT_BEGINS, b"\"\xe2"), masked(ENDS, b"a")].concat(),
+            &[1007],
+        ),
         ("a part of a frame that is not UTF-8, before the frame ends", first_part(b"\xff\xff", 1000), &[1007]),
         ("a close of one byte", masked(CLOSE, &[3]), &[1002]),
         ("close code 0", close(0), &[1002]),
@@ -83,7 +94,8 @@ fn first_part(bytes: &[u8], length: u64) -> Vec<u8> {
     frame
 }
 
-/// Promise: every broken frame closes its connection with the right code, and no other.
+/// Promise: every broken frame closes its connection with the right code, and no other; nothing of it reaches the
+/// connections that come after.
 #[tokio::test]
 async fn a_broken_frame_closes_with_the_right_code() -> Result<()> {
     let edge = Edge::start(&UNHURRIED).await?;
@@ -93,6 +105,12 @@ async fn a_broken_frame_closes_with_the_right_code() -> Result<()> {
         raw.send(&bytes).await?;
         let code = raw.close_code().await.context(what)?;
         ensure!(code.is_some_and(|code| codes.contains(&code)), "{what}: expected one of {codes:?}, got {code:?}");
+        let mut next = Raw::open(&edge.authority()?).await?;
+        next.send(&masked(TEXT, PING_MESSAGE)).await?;
+        ensure!(next.message().await?["type"] == "pong", "a whole message after {what}");
+        let (first, last) = PING_MESSAGE.split_at(5);
+        next.send(&[masked(TEXT_BEGINS, first), masked(ENDS, last)].concat()).await?;
+        ensure!(next.message().await?["type"] == "pong", "a fragmented message after {what}");
     }
     bystander.send(&masked(TEXT, PING_MESSAGE)).await?;
     ensure!(bystander.message().await?["type"] == "pong");
@@ -214,5 +232,20 @@ async fn a_handshake_that_is_none_is_refused() -> Result<()> {
         let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
         ensure!(statuses.contains(&status.as_str()), "{what}: expected {statuses:?}, got {head}");
     }
+    Ok(())
+}
+
+/// Promise: an upgrade that asks for the end of the connection as well is refused in words, and counted nowhere.
+#[tokio::test]
+async fn an_upgrade_that_asks_to_close_is_refused() -> Result<()> {
+    let edge = Edge::start(&UNHURRIED).await?;
+    let mut raw = Raw::connect(&edge.authority()?).await?;
+    let request =
+        handshake(&edge.authority()?, "/analytics", "").replace("Connection: Upgrade", "Connection: close, Upgrade");
+    raw.send(request.as_bytes()).await?;
+    let head = raw.head().await?;
+    ensure!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    let mut api = edge.api()?;
+    ensure!(api.connected_clients().await? == 0, "the refused connection still counts");
     Ok(())
 }

@@ -54,12 +54,18 @@ pub struct InvalidSetting {
     pub problem: String,
 }
 
+/// Variables of the programs beside this one (replay, tests), which the same shell may hold.
+const OF_OTHER_PROGRAMS: [&str; 4] =
+    ["ANALYTICS_DATA", "ANALYTICS_TOKEN", "ANALYTICS_PROXY_BIN", "ANALYTICS_TEST_SEED"];
+
 /// The variables of this process that begin like ours and are none of ours: a misspelt setting must not go unseen.
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<InvalidSetting> {
     let command = Settings::command();
     let known: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()).collect();
     let ours = names.filter(|name| name.starts_with("ANALYTICS_"));
-    let unknown = ours.filter(|name| !known.iter().any(|known| *known == name.as_str()));
+    let unknown = ours.filter(|name| {
+        !known.iter().any(|known| *known == name.as_str()) && !OF_OTHER_PROGRAMS.contains(&name.as_str())
+    });
     unknown
         .map(|variable| InvalidSetting { variable, problem: "is not a setting of this program; see --help".to_owned() })
         .collect()
@@ -92,7 +98,7 @@ impl Settings {
             verifier: self.verifier(mode)?,
             listen: [ws_port].into_iter().chain(api_port).map(|port| SocketAddr::new(bind, port)).collect(),
             admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9464))),
-            upstream: parse("ANALYTICS_UPSTREAM", &self.upstream, "http://host or http://host:port")?,
+            upstream: self.upstream()?,
             data_dir: text(&self.data_dir).unwrap_or("analytics-data").into(),
             new_epoch: self.new_epoch,
             head_time: millis("ANALYTICS_HANDSHAKE_TIMEOUT_MS", &self.handshake_timeout_ms)?
@@ -136,6 +142,18 @@ impl Settings {
             edge.performance = edge.performance.with_overrides(&overrides).map_err(|error| invalid(&error))?;
         }
         Ok(edge)
+    }
+
+    fn upstream(&self) -> Result<Option<Upstream>, InvalidSetting> {
+        let (variable, must_be) = ("ANALYTICS_UPSTREAM", "http://host or http://host:port");
+        // What stands before an @ may be a password.
+        if text(&self.upstream).is_some_and(|url| url.contains('@')) {
+            return Err(InvalidSetting {
+                variable: variable.to_owned(),
+                problem: format!("must be {must_be}, without a user"),
+            });
+        }
+        parse(variable, &self.upstream, must_be)
     }
 
     fn simulation(&self, mode: Mode) -> Result<Option<Duration>, InvalidSetting> {
@@ -186,8 +204,7 @@ impl FromStr for Upstream {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let host = uri.host().filter(|_| uri.scheme_str() == Some("http") && path == "/").ok_or("not a plain URL")?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let userinfo = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if userinfo { Err("with a user") } else { Ok(Upstream { host, port: uri.port_u16().unwrap_or(80) }) }
+        Ok(Upstream { host, port: uri.port_u16().unwrap_or(80) })
     }
 }
 

@@ -17,7 +17,7 @@ use lambda_trigger::store::Unreadable;
 use super::{Edge, Inner, Stage, TrustedProxies};
 use crate::admission::Admission;
 use crate::events::{Events, NoEvents};
-use crate::feed::{Feed, MAX_HUBS};
+use crate::feed::{Feed, MAX_HUBS, RING};
 use crate::hub::{Mailbox, Settings};
 use crate::metrics::Metrics;
 
@@ -173,7 +173,9 @@ impl EdgeBuilder {
         }
         let auth = Auth::new(config.mode, verifier);
         let admission = Admission::new(config.max_connections, config.max_connections_per_ip);
-        let (feed, ends) = Feed::new(config.workers, config.mode == Mode::Development)?;
+        let metrics = Metrics::new();
+        let hints = config.mode == Mode::Development;
+        let (feed, ends) = Feed::new(config.workers, RING, hints, metrics.clone())?;
         let handler = Handler::new(HandlerConfig {
             store: store.clone(),
             auth: auth.clone(),
@@ -191,7 +193,7 @@ impl EdgeBuilder {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             events,
-            metrics: Metrics::new(),
+            metrics,
         };
         let inner = Inner {
             handler,

@@ -9,7 +9,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 
-use super::{Edge, Inner, Stage, simulation};
+use super::{Edge, Inner, simulation};
 use crate::feed::HubEnd;
 use crate::hub;
 
@@ -36,7 +36,7 @@ impl BackgroundService for Engine {
             // Nothing that depends on this service would ever start, and nobody would know.
             std::process::exit(1);
         }
-        self.inner.enter(Stage::Ready);
+        self.inner.enter_ready();
         ready.notify_ready();
         let simulate = async {
             match self.inner.simulation {

@@ -49,8 +49,10 @@ impl ShutdownSignalWatch for DrainFirst {
         let inner = &self.0.inner;
         let mut terminate = signal(SignalKind::terminate());
         let mut interrupt = signal(SignalKind::interrupt());
+        let mut quit = signal(SignalKind::quit());
         let over = tokio::select! {
             () = received(&mut terminate) => inner.drain,
+            () = received(&mut quit) => inner.drain,
             () = received(&mut interrupt) => Duration::ZERO,
         };
         // A second signal does not wait.

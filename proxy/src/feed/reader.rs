@@ -19,6 +19,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Between two looks at a ring that is full of states that were read; the hub behind it is at work.
 const RING_PAUSE: Duration = Duration::from_millis(1);
+const RING_TRIES: u32 = 1000;
 
 impl Feed {
     /// The reader thread's work until [`Feed::close_reads`].
@@ -33,9 +34,10 @@ impl Feed {
                     self.unreadable.store(false, Ordering::Relaxed);
                     let loaded = topics.into_iter().map(|topic| Item::Loaded { topic, stamp });
                     let mut items: Vec<Item> = states.into_iter().map(Item::State).chain(loaded).collect();
-                    loop {
-                        items = self.deliver(items);
-                        if items.is_empty() || lock(&self.reads).closed {
+                    // A hub that is only busy makes room soon; one that is stuck must not keep the others waiting.
+                    for patience in (0..RING_TRIES).rev() {
+                        items = self.deliver(items, patience == 0);
+                        if items.is_empty() {
                             break;
                         }
                         std::thread::park_timeout(RING_PAUSE);
@@ -45,12 +47,19 @@ impl Feed {
                     if !self.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "watched counters cannot be read; trying again");
                     }
-                    self.read(topics);
+                    self.read_again(topics);
                     std::thread::park_timeout(pause);
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
             }
         }
+    }
+
+    /// Asks again for what could not be read, unless nobody watches it any more.
+    fn read_again(&self, mut topics: Vec<Topic>) {
+        let routing = lock(&self.routing);
+        topics.retain(|topic| routing.interest.hubs_of(topic) != 0);
+        self.read(topics);
     }
 
     /// Ends the reader thread after what it is doing.
@@ -68,11 +77,6 @@ impl Feed {
         if reads.closed {
             return None;
         }
-        let count = reads.order.len().min(BATCH);
-        let topics: Vec<Topic> = reads.order.drain(..count).collect();
-        for topic in &topics {
-            reads.queued.remove(topic);
-        }
-        Some(topics)
+        Some(std::iter::from_fn(|| reads.take()).take(BATCH).collect())
     }
 }

@@ -12,7 +12,9 @@ use super::clock::{Clock, NEVER, unix_millis};
 use super::connection::{CURRENT, Connection, Phase};
 use super::frame::{self, Opcode};
 use super::mailbox::Arrival;
+use super::session::full_allowance;
 use super::slab::NONE;
+use super::topics::Told;
 use super::{Hub, run};
 use crate::events::{Closed, Opened};
 
@@ -47,7 +49,7 @@ impl Hub {
             behind: CURRENT,
             pass: 0,
             cursor: 0,
-            mark: 0,
+            told: Told::NOTHING,
             dirty: NONE,
             input: None,
             output: None,
@@ -55,7 +57,7 @@ impl Hub {
             heard: now,
             expires,
             refilled: now,
-            allowance: self.settings.messages_per_second * 2,
+            allowance: full_allowance(self.settings.messages_per_second),
             frames_out: 0,
             tag: arrival.tag,
             _permit: arrival.permit,

@@ -46,12 +46,19 @@ pub(super) enum Event<'a> {
 }
 
 impl Assembler {
-    /// Nothing is under way: the connection need not keep it.
+    /// Nothing is under way: the connection need not keep it, and another may have it.
     pub(super) fn is_idle(&self) -> bool {
-        self.header_len == 0 && self.frame.is_none() && self.message.is_none() && self.stash.is_empty()
+        self.header_len == 0
+            && self.frame.is_none()
+            && self.message.is_none()
+            && self.text_len == 0
+            && self.utf8.is_idle()
+            && self.stash.is_empty()
     }
 
     /// Reads on in `input` from `*at` until one event is complete or the input ends.
+    ///
+    /// After a violation the assembler is of no more use.
     ///
     /// `max` bounds a message's payload in bytes, over all its fragments; a frame that would pass it is refused by
     /// its header alone.

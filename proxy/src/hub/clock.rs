@@ -6,6 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The length of a tick.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Ticks in a second.
+pub(super) const TICKS_PER_SECOND: u32 = 4;
+
 /// A deadline that never comes.
 pub(super) const NEVER: u32 = u32::MAX;
 

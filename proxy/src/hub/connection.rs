@@ -8,7 +8,7 @@ use analytics_shared::{Authority, Scope};
 
 use super::assembler::Assembler;
 use super::slab::NONE;
-use super::topics::Place;
+use super::topics::{Seat, Told};
 use crate::admission::Permit;
 use crate::events::ConnId;
 
@@ -32,15 +32,15 @@ pub(super) struct Connection {
     /// What it may see and, until it subscribes, no scope.
     pub(super) authority: Rc<Authority>,
     pub(super) scope: Option<Rc<Scope>>,
-    pub(super) subscription: Vec<Place>,
+    pub(super) subscription: Vec<Seat>,
 
     /// Every change up to this flush was told; [`CURRENT`] while fan-out tells each. See `walk`.
     pub(super) behind: u64,
     /// The walk under way: the flush that the part before the cursor is told up to, the place in the subscription,
-    /// and the mark of the last counter told there.
+    /// and the last counter told there.
     pub(super) pass: u64,
     pub(super) cursor: u32,
-    pub(super) mark: u64,
+    pub(super) told: Told,
     /// What the flush under way has for it: a list in the flush's links.
     pub(super) dirty: u32,
 
@@ -54,7 +54,7 @@ pub(super) struct Connection {
     pub(super) heard: u32,
     pub(super) expires: u32,
     pub(super) refilled: u32,
-    /// Messages it may send now.
+    /// What it may still send, in units of `session`.
     pub(super) allowance: u32,
     pub(super) frames_out: u32,
     pub(super) tag: u64,
@@ -87,7 +87,12 @@ impl Connection {
         self.behind = behind;
         self.pass = 0;
         self.cursor = 0;
-        self.mark = 0;
+        self.told = Told::NOTHING;
+    }
+
+    /// Counts frames that were sent, or begun and so certain to be finished.
+    pub(super) fn count_frames(&mut self, frames: u32) {
+        self.frames_out = self.frames_out.saturating_add(frames);
     }
 
     /// Forgets what the flush under way has for it.
@@ -103,7 +108,7 @@ mod tests {
     /// Memory per viewer is what the edge is chosen for: a field that grows a record is a decision.
     #[test]
     fn records_keep_their_size() {
-        assert_eq!(size_of::<Option<Connection>>(), 160);
-        assert_eq!(size_of::<Place>(), 8);
+        assert_eq!(size_of::<Option<Connection>>(), 168);
+        assert_eq!(size_of::<Seat>(), 8);
     }
 }

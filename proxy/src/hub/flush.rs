@@ -8,7 +8,7 @@ use super::connection::Phase;
 use super::frame::{self, Opcode};
 use super::output::{Taken, send};
 use super::slab::NONE;
-use super::topics::{Bucket, Entry};
+use super::topics::{Bucket, Entry, Told};
 use super::{Hub, slab};
 use crate::feed::Item;
 use analytics_shared::Field;
@@ -16,6 +16,12 @@ use analytics_shared::message::ServerMessage;
 
 /// Items taken into one flush.
 const ITEMS: usize = 1024;
+
+/// Counters of a bucket that is loaded by the flush itself; members of a larger one walk, turn by turn.
+const LOADED_COUNTERS: usize = 64;
+
+/// Frames kept allocated between flushes.
+const KEEP_BYTES: usize = 1 << 20;
 
 /// Sends between two looks at the sockets.
 const SENDS: usize = 256;
@@ -135,40 +141,58 @@ impl Hub {
         }
         flush.counters.sort_unstable();
         flush.counters.dedup();
-        self.encode();
-        self.mark();
+        self.encode_loaded();
+        self.encode_changed();
+        self.mark_dirty();
+    }
+
+    /// Encodes everything that newly loaded buckets see, or lets their members walk where that is much.
+    fn encode_loaded(&mut self) {
+        let flush = &mut self.flush;
+        flush.frames.clear();
+        flush.frames.shrink_to(KEEP_BYTES);
+        flush.segments.clear();
+        flush.touched.clear();
+        let number = flush.number;
+        for place in std::mem::take(&mut flush.loaded) {
+            let flush = &mut self.flush;
+            self.visible.clear();
+            self.topics.counters_of(place, Told::NOTHING, LOADED_COUNTERS + 1, &mut self.visible);
+            let bucket = self.topics.bucket_mut(place);
+            bucket.flush = number;
+            bucket.first_segment = NONE;
+            // Nothing may be added: its members get everything.
+            bucket.last_segment = COMPLETE;
+            if self.visible.len() > LOADED_COUNTERS {
+                for member in bucket.members.clone() {
+                    let connection = &mut self.connections[member.connection];
+                    if !connection.is_behind() {
+                        connection.start_walk(number - 1);
+                        self.queue_walk(member.connection);
+                    }
+                }
+                continue;
+            }
+            let start = flush.frames.len() as u32;
+            let mut frames = 0;
+            for &counter in &self.visible {
+                frames += push_changes(&mut flush.frames, &mut self.json, self.topics.counter(counter), number - 1);
+            }
+            if frames > 0 {
+                self.topics.bucket_mut(place).first_segment = flush.segments.len() as u32;
+                flush.segments.push(Segment { start, end: flush.frames.len() as u32, frames, next: NONE });
+                flush.touched.push(place);
+            }
+        }
     }
 
     /// Encodes the changed counters and hands the frames to the buckets that see them.
-    fn encode(&mut self) {
-        let Flush { number, frames, segments, counters, loaded, buckets, touched, .. } = &mut self.flush;
-        frames.clear();
-        segments.clear();
-        touched.clear();
-        for &place in loaded.iter() {
-            self.visible.clear();
-            self.topics.counters_of(place, 0, usize::MAX, &mut self.visible);
-            let start = frames.len();
-            let mut count = 0;
-            for &counter in &self.visible {
-                count += push_changes(frames, &mut self.json, self.topics.counter(counter), *number - 1);
-            }
-            let segment = Segment { start: start as u32, end: frames.len() as u32, frames: count, next: NONE };
-            let bucket = self.topics.bucket_mut(place);
-            bucket.flush = *number;
-            bucket.first_segment = NONE;
-            if count > 0 {
-                bucket.first_segment = segments.len() as u32;
-                segments.push(segment);
-                touched.push(place);
-            }
-            // Nothing may be added: it has everything.
-            bucket.last_segment = COMPLETE;
-        }
+    fn encode_changed(&mut self) {
+        let Flush { number, frames, segments, counters, buckets, touched, .. } = &mut self.flush;
         for &counter in counters.iter() {
-            let start = frames.len();
+            let start = frames.len() as u32;
             let count = push_changes(frames, &mut self.json, self.topics.counter(counter), *number - 1);
-            let segment = Segment { start: start as u32, end: frames.len() as u32, frames: count, next: NONE };
+            let segment = Segment { start, end: frames.len() as u32, frames: count, next: NONE };
             buckets.clear();
             self.topics.buckets_of(counter, buckets);
             for &place in buckets.iter() {
@@ -188,7 +212,7 @@ impl Hub {
     }
 
     /// Marks the connections that get something.
-    fn mark(&mut self) {
+    fn mark_dirty(&mut self) {
         let flush = &mut self.flush;
         flush.links.clear();
         flush.dirty.clear();
@@ -243,12 +267,14 @@ impl Hub {
         };
         match send(connection, bytes) {
             Taken::All => {
-                connection.frames_out = connection.frames_out.wrapping_add(count);
+                connection.count_frames(count);
                 return count;
             }
             Taken::Part(taken) => {
                 // The frame that was cut must be finished; the ones after it are left to the walk.
-                let rest = bytes[taken..frame::end_of_frame(bytes, taken)].to_vec();
+                let end = frame::end_of_frame(bytes, taken);
+                let rest = bytes[taken..end].to_vec();
+                connection.count_frames(frame::count(&bytes[..end]));
                 // The walk repeats this whole flush: some of it may have been cut off.
                 connection.start_walk(flush.number - 1);
                 self.block(place, &rest);

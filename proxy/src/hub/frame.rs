@@ -152,6 +152,16 @@ pub(super) fn push_close(buffer: &mut Vec<u8>, code: u16, reason: &str) {
     push(buffer, Opcode::Close, &payload[..2 + reason.len()]);
 }
 
+/// How many frames a run of whole unmasked frames holds.
+pub(super) fn count(frames: &[u8]) -> u32 {
+    let (mut border, mut count) = (0, 0);
+    while border < frames.len() {
+        border = end_of_frame(&frames[border..], 1) + border;
+        count += 1;
+    }
+    count
+}
+
 /// Where the frame that covers byte `at` of a run of whole unmasked frames ends; `at` itself on a border.
 pub(super) fn end_of_frame(frames: &[u8], at: usize) -> usize {
     let mut border = 0;
@@ -236,6 +246,10 @@ mod tests {
             [(0, 0), (1, 2), (2, 2), (3, borders[2]), (borders[3] - 1, borders[3]), (borders[4] + 1, borders[5])]
         {
             assert_eq!(end_of_frame(&frames, at), border);
+            assert_eq!(
+                count(&frames[..border]) as usize,
+                borders.iter().position(|other| *other == border).expect("a border")
+            );
         }
     }
 }

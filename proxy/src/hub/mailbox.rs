@@ -52,6 +52,7 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     mailbox: Arc<Mailbox>,
+    sent: bool,
 }
 
 impl Mailbox {
@@ -82,7 +83,7 @@ impl Mailbox {
             self.reserved.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Reservation { mailbox: self.clone() })
+        Some(Reservation { mailbox: self.clone(), sent: false })
     }
 
     /// Asks the hub to close its connections, spread over a time, and to end.
@@ -93,7 +94,9 @@ impl Mailbox {
     }
 
     pub(super) fn take(&self) -> Option<Arrival> {
-        self.arrivals.pop()
+        let arrival = self.arrivals.pop()?;
+        self.reserved.fetch_sub(1, Ordering::Release);
+        Some(arrival)
     }
 
     pub(super) fn has_mail(&self) -> bool {
@@ -109,7 +112,7 @@ impl Mailbox {
 
     /// Whether an arrival may still come.
     pub(super) fn expects(&self) -> bool {
-        self.reserved.load(Ordering::Acquire) > 0 || !self.arrivals.is_empty()
+        self.reserved.load(Ordering::Acquire) > 0
     }
 
     fn ring(&self) {
@@ -120,16 +123,60 @@ impl Mailbox {
 
 impl Reservation {
     /// Hands a connection over.
-    pub(crate) fn send(self, arrival: Arrival) {
-        // Cannot be full: there are never more places than the queue holds.
+    pub(crate) fn send(mut self, arrival: Arrival) {
+        // Cannot be full: what is reserved and what is queued together are never more than the queue holds.
         let pushed = self.mailbox.arrivals.push(arrival);
         debug_assert!(pushed.is_ok());
         self.mailbox.ring();
+        // The place is now the arrival's; it is freed when the hub takes it.
+        self.sent = true;
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.mailbox.reserved.fetch_sub(1, Ordering::Release);
+        if !self.sent {
+            self.mailbox.reserved.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::admission::Admission;
+    use crate::feed::Feed;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_place_is_taken_until_the_hub_takes_the_arrival() {
+        let (_, ends) = Feed::new(1, 16, false, Metrics::new()).expect("a feed");
+        let mailbox = Mailbox::new(ends[0].0.clone());
+        let admission = Admission::new(WAITING * 2, None);
+        let arrival = || Arrival {
+            id: ConnId::next(),
+            socket: std::io::stderr().as_fd().try_clone_to_owned().expect("a descriptor"),
+            answer: Vec::new(),
+            early: Vec::new(),
+            authority: Authority::unrestricted(),
+            expires_at: None,
+            permit: admission.admit(None).expect("room"),
+            peer: None,
+            tag: 0,
+        };
+        for _ in 0..3 {
+            for _ in 0..WAITING {
+                mailbox.reserve().expect("room").send(arrival());
+            }
+            assert!(mailbox.reserve().is_none());
+            assert!(mailbox.take().is_some());
+            drop(mailbox.reserve().expect("room for one"));
+            mailbox.reserve().expect("a place that was not used is free again").send(arrival());
+            assert_eq!(mailbox.load(), WAITING);
+            while mailbox.take().is_some() {}
+            assert!(!mailbox.expects());
+        }
     }
 }

@@ -44,12 +44,13 @@ impl Hub {
     /// one message and one Close frame join it.
     pub(super) fn send_whole(&mut self, place: u32, bytes: &[u8]) {
         let connection = &mut self.connections[place];
+        connection.count_frames(1);
         if let Some(output) = &mut connection.output {
             output.bytes.extend_from_slice(bytes);
             return;
         }
         match send(connection, bytes) {
-            Taken::All => connection.frames_out = connection.frames_out.wrapping_add(1),
+            Taken::All => {}
             Taken::Part(taken) => self.block(place, &bytes[taken..]),
             Taken::Gone => self.remove(place, 1006, "connection lost"),
         }

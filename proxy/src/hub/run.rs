@@ -50,7 +50,11 @@ impl Hub {
 
     /// Whether there is work besides what the sockets bring.
     fn has_work(&self) -> bool {
-        self.flush.active() || !self.walkers.is_empty() || !self.changes.is_empty() || self.mailbox.has_mail()
+        self.flush.active()
+            || !self.walkers.is_empty()
+            || !self.changes.is_empty()
+            || self.mailbox.has_mail()
+            || self.port.wants_resync()
     }
 
     fn poll(&mut self, events: &mut Vec<epoll::Event>) {
@@ -129,9 +133,13 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(place) else { return };
         let id = connection.id;
         connection.heard = self.clock.now();
-        connection.pinged = false;
+        if std::mem::take(&mut connection.pinged) {
+            // The deadline was set for the pong; the next silence is counted from here.
+            self.deadlines[place as usize] = self.next_deadline(place);
+        }
+        let Some(connection) = self.connections.get_mut(place) else { return };
         let mut assembler = connection.input.take().or_else(|| self.spare.take()).unwrap_or_default();
-        let mut at = 0;
+        let (mut at, mut broken) = (0, false);
         // A message may have ended its own connection.
         while let Some(connection) = self.connections.get(place).filter(|connection| connection.id == id) {
             if connection.phase == Phase::Closing {
@@ -145,10 +153,15 @@ impl Hub {
                 Ok(None) => break,
                 Ok(Some(event)) => self.take_event(place, event),
                 Err(violation) => {
+                    broken = true;
                     self.close(place, violation.code, violation.reason);
                     break;
                 }
             }
+        }
+        // Whatever it holds is of a message that nobody will have: it must not reach another connection.
+        if broken {
+            return;
         }
         assembler.trim();
         let open = self.connections.get_mut(place);

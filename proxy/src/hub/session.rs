@@ -11,25 +11,30 @@ use analytics_shared::{Code, Failure, Id, Scope, Topic};
 use lambda_trigger::auth;
 
 use super::Hub;
-use super::clock::{NEVER, unix_millis};
-use super::topics::{Member, Place};
+use super::clock::{self, NEVER, unix_millis};
+use super::topics::{Member, Seat};
+
+/// What a message costs of an allowance that earns a connection's messages per second with every tick.
+const MESSAGE: u32 = clock::TICKS_PER_SECOND;
+
+/// The allowance of a connection that has been silent: twice the messages of a second.
+pub(super) fn full_allowance(messages_per_second: u32) -> u32 {
+    messages_per_second.saturating_mul(2).saturating_mul(MESSAGE)
+}
 
 impl Hub {
     /// Takes one message off the connection's allowance; a connection that has none left is closed.
     pub(super) fn allow(&mut self, place: u32) -> bool {
-        /// Ticks per second.
-        const TICKS: u32 = 4;
-        let per_second = self.settings.messages_per_second;
         let now = self.clock.now();
+        let full = full_allowance(self.settings.messages_per_second);
         let connection = &mut self.connections[place];
-        let earned = now.wrapping_sub(connection.refilled).saturating_mul(per_second) / TICKS;
-        if earned > 0 {
-            connection.refilled = now;
-            connection.allowance = connection.allowance.saturating_add(earned).min(per_second.saturating_mul(2));
-        }
-        let allowed = connection.allowance > 0;
+        let ticks = now.saturating_sub(connection.refilled);
+        connection.refilled = now;
+        let earned = ticks.saturating_mul(self.settings.messages_per_second);
+        connection.allowance = connection.allowance.saturating_add(earned).min(full);
+        let allowed = connection.allowance >= MESSAGE;
         if allowed {
-            connection.allowance -= 1;
+            connection.allowance -= MESSAGE;
         } else {
             self.close(place, CloseCode::Policy, "too many messages");
         }
@@ -120,10 +125,10 @@ impl Hub {
         for (index, id) in ids.iter().enumerate() {
             let topic = Topic { content: (*id).clone(), scope: (**scope).clone() };
             let joined = self.topics.join(&topic, Member { connection: place, position: (from + index) as u32 });
-            self.connections[place].subscription.push(joined.place);
+            self.connections[place].subscription.push(joined.seat);
             if joined.first {
                 watched.push(topic);
-                buckets.push(joined.place.bucket);
+                buckets.push(joined.seat.bucket);
             }
         }
         if !watched.is_empty() {
@@ -191,7 +196,7 @@ impl Hub {
         }
     }
 
-    fn leave_bucket(&mut self, entry: Place) -> Option<crate::feed::Departure> {
+    fn leave_bucket(&mut self, entry: Seat) -> Option<crate::feed::Departure> {
         let left = self.topics.leave(entry);
         if let Some(Member { connection, position }) = left.moved {
             // A connection stands in a bucket once, so the member that moved is another's.

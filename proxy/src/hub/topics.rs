@@ -89,17 +89,31 @@ pub(super) struct Entry {
     next: u32,
 }
 
-/// A place in a bucket: what a subscription holds.
+/// A seat in a bucket: what a subscription holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Seat {
     pub(super) bucket: u32,
     pub(super) slot: u32,
+}
+
+/// The last counter that a walk over a bucket told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Its mark; grows along the walk, and stays right when counters come and go.
+    mark: u64,
+    /// Where it was: a short cut to its next, if it is still there.
+    place: u32,
+}
+
+impl Told {
+    /// The walk is at the bucket's beginning.
+    pub(super) const NOTHING: Told = Told { mark: 0, place: NONE };
 }
 
 /// What joining a topic did.
 #[derive(Debug)]
 pub(super) struct Joined {
-    pub(super) place: Place,
+    pub(super) seat: Seat,
     /// The bucket is new: its topic must be watched and read.
     pub(super) first: bool,
 }
@@ -201,17 +215,17 @@ impl Topics {
         };
         let members = &mut self.buckets[bucket].members;
         members.push(member);
-        Joined { place: Place { bucket, slot: (members.len() - 1) as u32 }, first }
+        Joined { seat: Seat { bucket, slot: (members.len() - 1) as u32 }, first }
     }
 
-    pub(super) fn leave(&mut self, place: Place) -> Left {
-        let bucket = &mut self.buckets[place.bucket];
-        bucket.members.swap_remove(place.slot as usize);
+    pub(super) fn leave(&mut self, seat: Seat) -> Left {
+        let bucket = &mut self.buckets[seat.bucket];
+        bucket.members.swap_remove(seat.slot as usize);
         if bucket.members.capacity() > 64 && bucket.members.len() * 4 < bucket.members.capacity() {
             bucket.members.shrink_to(bucket.members.len() * 2);
         }
-        let moved = bucket.members.get(place.slot as usize).copied();
-        let departure = bucket.members.is_empty().then(|| self.remove_bucket(place.bucket));
+        let moved = bucket.members.get(seat.slot as usize).copied();
+        let departure = bucket.members.is_empty().then(|| self.remove_bucket(seat.bucket));
         Left { moved, departure }
     }
 }

@@ -22,7 +22,10 @@ impl Utf8 {
             self.len += 1;
             match std::str::from_utf8(&self.cut[..usize::from(self.len)]) {
                 Ok(_) => self.len = 0,
-                Err(error) if error.error_len().is_some() => return Err(NotUtf8),
+                Err(error) if error.error_len().is_some() => {
+                    self.len = 0;
+                    return Err(NotUtf8);
+                }
                 Err(_) => {}
             }
         }
@@ -36,6 +39,11 @@ impl Utf8 {
                 Ok(())
             }
         }
+    }
+
+    /// Between two texts, or at a character's border.
+    pub(super) fn is_idle(&self) -> bool {
+        self.len == 0
     }
 
     /// Ends the text and readies the validator for the next one.

@@ -12,6 +12,7 @@ use super::Hub;
 use super::connection::{CURRENT, Phase};
 use super::flush::push_changes;
 use super::output::{Taken, send};
+use super::topics::Told;
 
 /// Bytes written at once.
 const WRITE: usize = 16 * 1024;
@@ -19,6 +20,9 @@ const WRITE: usize = 16 * 1024;
 /// Bytes written, and counters looked at, in one turn.
 const TURN_BYTES: usize = 64 * 1024;
 const TURN_COUNTERS: usize = 8192;
+
+/// Counters of one bucket gathered at once: about what one write takes.
+const GATHER: usize = 128;
 
 /// Turns between two looks at the sockets.
 const TURNS: usize = 64;
@@ -28,7 +32,7 @@ const TURNS: usize = 64;
 pub(super) struct Mark {
     end: usize,
     cursor: u32,
-    mark: u64,
+    told: Told,
     frames: u32,
 }
 
@@ -62,10 +66,10 @@ impl Hub {
             if !connection.is_behind() || connection.blocked || connection.phase == Phase::Closing {
                 return;
             }
-            if connection.cursor == 0 && connection.mark == 0 {
+            if connection.cursor == 0 && connection.told == Told::NOTHING {
                 connection.pass = self.flush.number();
             }
-            let (before, at) = (connection.pass, (connection.cursor, connection.mark));
+            let (before, at) = (connection.pass, (connection.cursor, connection.told));
             counters += self.gather_walk(place);
             bytes += self.out.len();
             if !self.out.is_empty() && !self.write_walk(place) {
@@ -74,7 +78,7 @@ impl Hub {
             let number = self.flush.number();
             let connection = &mut self.connections[place];
             if (connection.cursor as usize) < connection.subscription.len() {
-                debug_assert_ne!(at, (connection.cursor, connection.mark), "a walk must move");
+                debug_assert_ne!(at, (connection.cursor, connection.told), "a walk must move");
                 continue;
             }
             connection.start_walk(if before == number { CURRENT } else { before });
@@ -91,20 +95,20 @@ impl Hub {
         let mut looked = 0;
         while let Some(entry) = connection.subscription.get(connection.cursor as usize).copied() {
             self.visible.clear();
-            let limit = TURN_COUNTERS;
+            let limit = GATHER;
             // A bucket that awaits its read tells its members by the flush that loads it.
             if self.topics.bucket(entry.bucket).is_loaded() {
-                self.topics.counters_of(entry.bucket, connection.mark, limit, &mut self.visible);
+                self.topics.counters_of(entry.bucket, connection.told, limit, &mut self.visible);
             }
             let whole = self.visible.len() < limit;
             for &counter in &self.visible {
                 let frames =
                     push_changes(&mut self.out, &mut self.json, self.topics.counter(counter), connection.behind);
-                connection.mark = self.topics.mark_of(counter);
+                connection.told = self.topics.told(counter);
                 looked += 1;
                 if frames > 0 {
-                    let (cursor, mark) = (connection.cursor, connection.mark);
-                    self.marks.push(Mark { end: self.out.len(), cursor, mark, frames });
+                    let (cursor, told) = (connection.cursor, connection.told);
+                    self.marks.push(Mark { end: self.out.len(), cursor, told, frames });
                 }
                 if self.out.len() >= WRITE {
                     return looked;
@@ -114,7 +118,7 @@ impl Hub {
                 return looked;
             }
             connection.cursor += 1;
-            connection.mark = 0;
+            connection.told = Told::NOTHING;
             looked += 1;
             if looked >= TURN_COUNTERS {
                 return looked;
@@ -129,7 +133,7 @@ impl Hub {
         match send(connection, &self.out) {
             Taken::All => {
                 let frames: u32 = self.marks.iter().map(|mark| mark.frames).sum();
-                connection.frames_out = connection.frames_out.wrapping_add(frames);
+                connection.count_frames(frames);
                 self.settings.metrics.frames_out.inc_by(frames.into());
                 true
             }
@@ -137,8 +141,9 @@ impl Hub {
                 // The counter that was cut is finished from the rest, so that every write, however small, gets on.
                 let cut = self.marks.partition_point(|mark| mark.end < taken.max(1));
                 let mark = self.marks[cut];
+                connection.count_frames(self.marks[..=cut].iter().map(|mark| mark.frames).sum());
                 connection.cursor = mark.cursor;
-                connection.mark = mark.mark;
+                connection.told = mark.told;
                 let rest = self.out[taken..mark.end].to_vec();
                 self.block(place, &rest);
                 false

@@ -5,13 +5,13 @@ use std::hash::BuildHasher;
 
 use analytics_shared::{CounterState, Field, Id, Topic};
 
-use super::{Entry, Topics};
+use super::{Entry, Told, Topics};
 use crate::hub::slab::NONE;
 
 impl Topics {
     /// Merges a state into the table as part of flush `number`.
     ///
-    /// Answers the counter and whether any field changed; `None` if no bucket here sees it or it is not newer. Every
+    /// Answers the counter if a field changed; `None` if none did, it is not newer, or no bucket here sees it. Every
     /// field of a counter that is new to the hub counts as changed: a snapshot includes zeros.
     pub(in crate::hub) fn merge(&mut self, state: &CounterState, number: u64) -> Option<u32> {
         let hash = self.hasher.hash_one(state.counter.content());
@@ -55,7 +55,7 @@ impl Topics {
         self.buckets[place].awaited.filter(|awaited| *awaited <= stamp)?;
         self.buckets[place].awaited = None;
         let mut counters = Vec::new();
-        self.counters_of(place, 0, usize::MAX, &mut counters);
+        self.counters_of(place, Told::NOTHING, usize::MAX, &mut counters);
         for counter in counters {
             self.counters[counter].changed = [number; 4];
         }

@@ -30,11 +30,11 @@ fn universe() -> Vec<(Id, Scope)> {
 #[derive(Default)]
 struct Model {
     /// Subscriptions by connection, as the hub keeps them.
-    subscriptions: BTreeMap<u32, Vec<(Topic, Place)>>,
+    subscriptions: BTreeMap<u32, Vec<(Topic, Seat)>>,
 }
 
 impl Model {
-    fn topics(&self) -> impl Iterator<Item = &(Topic, Place)> {
+    fn topics(&self) -> impl Iterator<Item = &(Topic, Seat)> {
         self.subscriptions.values().flatten()
     }
 }
@@ -55,7 +55,7 @@ impl World {
             return;
         }
         let joined = self.topics.join(&topic, Member { connection, position: subscription.len() as u32 });
-        subscription.push((topic.clone(), joined.place));
+        subscription.push((topic.clone(), joined.seat));
         assert_eq!(joined.first, self.watched.insert(topic.clone()));
         if joined.first {
             // The read that follows a first watcher.
@@ -109,7 +109,7 @@ impl World {
     fn check(&self) {
         for (topic, place) in self.model.topics() {
             let mut counters = Vec::new();
-            self.topics.counters_of(place.bucket, 0, usize::MAX, &mut counters);
+            self.topics.counters_of(place.bucket, Told::NOTHING, usize::MAX, &mut counters);
             let seen: BTreeMap<Counter, Versioned> = counters
                 .iter()
                 .map(|&counter| (self.topics.counter(counter).counter.clone(), self.topics.counter(counter).state))
@@ -120,8 +120,12 @@ impl World {
             // A walk that is interrupted after any counter goes on with the next.
             for (index, &counter) in counters.iter().enumerate() {
                 let mut rest = Vec::new();
-                self.topics.counters_of(place.bucket, self.topics.mark_of(counter), usize::MAX, &mut rest);
+                self.topics.counters_of(place.bucket, self.topics.told(counter), usize::MAX, &mut rest);
                 assert_eq!(rest, counters[index + 1..]);
+                let lost = Told { place: NONE, ..self.topics.told(counter) };
+                rest.clear();
+                self.topics.counters_of(place.bucket, lost, usize::MAX, &mut rest);
+                assert_eq!(rest, counters[index + 1..], "also when the short cut is lost");
             }
         }
     }
@@ -169,7 +173,7 @@ fn a_topic_is_told_only_after_a_read_that_began_after_its_watch() {
         let versioned = Versioned { version, committed_at: 0, counts: Counts::from_array([version, 0, 0, 0]) };
         CounterState { counter: counter.clone(), versioned }
     };
-    let Joined { place, first } = topics.join(&topic, Member { connection: 0, position: 0 });
+    let Joined { seat: place, first } = topics.join(&topic, Member { connection: 0, position: 0 });
     assert!(first);
     topics.await_read(place.bucket, 7);
     // A read that an earlier watcher had asked for, and a change that the stream brings late.
@@ -181,6 +185,6 @@ fn a_topic_is_told_only_after_a_read_that_began_after_its_watch() {
     assert!(topics.bucket(place.bucket).is_loaded());
     assert_eq!(topics.load(&topic, 8, 3), None, "loaded once");
     let mut counters = Vec::new();
-    topics.counters_of(place.bucket, 0, 10, &mut counters);
+    topics.counters_of(place.bucket, Told::NOTHING, 10, &mut counters);
     assert_eq!(topics.counter(counters[0]).changed, [2; 4], "members that are behind are told everything");
 }

@@ -3,7 +3,7 @@
 
 use analytics_shared::Id;
 
-use super::{Bucket, PUBLIC_MARK, Topics};
+use super::{Bucket, PUBLIC_MARK, Told, Topics};
 use crate::hub::slab::NONE;
 
 impl Topics {
@@ -44,18 +44,18 @@ impl Topics {
         }
     }
 
-    /// The mark of a counter in a walk over a bucket: grows along the walk, above 0.
-    pub(in crate::hub) fn mark_of(&self, counter: u32) -> u64 {
+    /// A walk over a bucket that has told this counter last.
+    pub(in crate::hub) fn told(&self, counter: u32) -> Told {
         let entry = &self.counters[counter];
-        if entry.organization == NONE { PUBLIC_MARK } else { entry.born }
+        Told { mark: if entry.organization == NONE { PUBLIC_MARK } else { entry.born }, place: counter }
     }
 
     /// Up to `limit` counters that a bucket sees, in the order of a walk: the public one first, then the others by
-    /// birth; only those whose mark lies above `after`.
-    pub(in crate::hub) fn counters_of(&self, bucket: u32, after: u64, limit: usize, counters: &mut Vec<u32>) {
+    /// birth; only those after `told`.
+    pub(in crate::hub) fn counters_of(&self, bucket: u32, told: Told, limit: usize, counters: &mut Vec<u32>) {
         let Bucket { content, organization, ref client, .. } = self.buckets[bucket];
         let public = self.contents[content].public_counter;
-        if after < PUBLIC_MARK && public != NONE {
+        if told.mark < PUBLIC_MARK && public != NONE {
             counters.push(public);
         }
         if organization == NONE {
@@ -63,16 +63,21 @@ impl Topics {
         }
         if let Some(client) = client {
             let own = [self.find_counter(organization, None), self.find_counter(organization, Some(client))];
-            let mut own: Vec<u32> =
-                own.into_iter().filter(|&place| place != NONE && self.counters[place].born > after).collect();
-            own.sort_unstable_by_key(|&place| self.counters[place].born);
-            counters.append(&mut own);
+            let born = |place: u32| self.counters.get(place).map(|entry| entry.born);
+            let mut own = own.map(|place| (born(place), place));
+            own.sort_unstable();
+            counters.extend(
+                own.iter().filter(|(born, _)| born.is_some_and(|born| born > told.mark)).map(|(_, place)| place),
+            );
             return;
         }
-        let mut counter = self.organizations[organization].counters;
+        let mut counter = match self.counters.get(told.place) {
+            Some(entry) if entry.born == told.mark && entry.organization == organization => entry.next,
+            _ => self.organizations[organization].counters,
+        };
         while counter != NONE && counters.len() < limit {
             let entry = &self.counters[counter];
-            if entry.born > after {
+            if entry.born > told.mark {
                 counters.push(counter);
             }
             counter = entry.next;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-/// The unit of CPU time in /proc/<pid>/stat: USER_HZ, 100 on every Linux whose ABI this runs on (proc(5)).
+/// The unit of CPU time in `/proc/<pid>/stat`: USER_HZ, 100 on every Linux whose ABI this runs on (proc(5)).
 const TICK: Duration = Duration::from_millis(10);
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Log lines kept for the message when something fails.
