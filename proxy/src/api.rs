@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use analytics_shared::{Code, Failure};
 use bytes::{Bytes, BytesMut};
 use http::{Response, request};
 use lambda_trigger::handler::{Admission, Handler};
@@ -19,15 +20,15 @@ pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &requ
         Admission::Answered(response) => response,
         Admission::Admitted(call) => {
             let body = match call.wants_body() {
-                true => read_body(session, handler.max_body_bytes()).await?,
-                false => Some(Bytes::new()),
+                true => read_body(session, handler.max_body_bytes()).await,
+                false => Ok(Bytes::new()),
             };
             match body {
-                Some(body) => handler.answer(call, body).await,
-                None => {
-                    // The rest of the body is not worth reading.
+                Ok(body) => handler.answer(call, body).await,
+                Err(failure) => {
+                    // The rest of the body, if there is one, is not worth reading.
                     session.set_keepalive(None);
-                    handler.refuse(head, &reply::too_large(handler.max_body_bytes()))
+                    handler.refuse(head, &failure)
                 }
             }
         }
@@ -47,8 +48,8 @@ pub(crate) async fn send(session: &mut Session, response: Response<Bytes>) -> pi
     Ok(())
 }
 
-/// The body, or `None` if it is larger than `max` bytes.
-async fn read_body(session: &mut Session, max: usize) -> pingora::Result<Option<Bytes>> {
+/// The body, unless it is larger than `max` bytes, broken, or too long in coming.
+async fn read_body(session: &mut Session, max: usize) -> Result<Bytes, Failure> {
     let reading = async {
         // RFC 9110 §10.1.1: whoever asks waits for it.
         if session.get_header("expect").is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
@@ -58,7 +59,7 @@ async fn read_body(session: &mut Session, max: usize) -> pingora::Result<Option<
         let mut body = BytesMut::new();
         while let Some(chunk) = session.read_request_body().await? {
             if body.len() + chunk.len() + first.as_ref().map_or(0, Bytes::len) > max {
-                return Ok(None);
+                return Ok(Err(reply::too_large(max)));
             }
             // Nearly every body comes in one piece, which is not copied.
             match first.take() {
@@ -69,10 +70,14 @@ async fn read_body(session: &mut Session, max: usize) -> pingora::Result<Option<
                 }
             }
         }
-        Ok(Some(first.unwrap_or_else(|| body.freeze())))
+        Ok::<_, Box<pingora::Error>>(Ok(first.unwrap_or_else(|| body.freeze())))
     };
     match tokio::time::timeout(BODY_TIME, reading).await {
-        Ok(body) => body,
-        Err(_) => pingora::Error::e_explain(pingora::ErrorType::ReadTimedout, "the body took too long"),
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a body could not be read");
+            Err(Failure::new(Code::InvalidJson, "the body is cut short or broken"))
+        }
+        Err(_) => Err(Failure::new(Code::InvalidJson, "the body did not come in time")),
     }
 }

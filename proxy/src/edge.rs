@@ -212,21 +212,33 @@ impl EdgeHandle {
             tracing::debug!(code = ?failure.code, reason = %failure, "refused an upgrade");
         }
         let mut response = self.inner.handler.refuse(head, failure);
-        if failure.code == Code::MethodNotAllowed {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        }
+        match failure.code {
+            Code::MethodNotAllowed => response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET")),
+            // RFC 6455 §4.4
+            Code::UpgradeRequired => {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+            }
+            _ => None,
+        };
         api::send(session, response).await?;
         Ok(Handled::Answered)
     }
 
-    /// Answers a request of the host's own with a response, dressed for the page that asks as the edge's answers are.
+    /// Answers a request of the host's own with a response, dressed for the page that asks as the edge's answers are; a
+    /// page of a foreign origin gets 403 instead.
     pub async fn respond(
         &self,
         session: &mut Session,
         head: &request::Parts,
         mut response: Response<Bytes>,
     ) -> pingora::Result<()> {
-        let origin = self.inner.handler.origins().check(&head.headers).unwrap_or_default();
+        let origin = match self.inner.handler.origins().check(&head.headers) {
+            Ok(origin) => origin,
+            Err(foreign) => {
+                response = reply::failure(&foreign);
+                None
+            }
+        };
         cors::decorate(response.headers_mut(), origin.as_ref());
         if head.method == http::Method::HEAD {
             *response.body_mut() = Bytes::new();

@@ -4,7 +4,7 @@
 use analytics_shared::{Code, Failure};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Response, StatusCode, Version, header, request};
 use lambda_trigger::{cors, reply};
 use pingora::apps::http_app::ServeHttp;
 use pingora::http::RequestHeader;
@@ -83,12 +83,17 @@ impl ProxyHttp for Host {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
+        if let Some(failure) = unroutable(session.req_header()) {
+            let head: request::Parts = (**session.req_header()).clone();
+            self.edge.respond_failure(session, &head, &failure).await?;
+            return Ok(true);
+        }
         if self.edge.handle(session, 0).await? != Handled::NotMine {
             return Ok(true);
         }
-        let path = session.req_header().uri.path();
+        let head: request::Parts = (**session.req_header()).clone();
+        let path = head.uri.path();
         if let Some(own) = self.own(path) {
-            let head: request::Parts = (**session.req_header()).clone();
             let response = match head.method {
                 Method::GET | Method::HEAD => own,
                 Method::OPTIONS => cors::preflight(METHODS),
@@ -101,12 +106,15 @@ impl ProxyHttp for Host {
             ctx._in_flight = Some(self.edge.in_flight());
             return Ok(false);
         }
+        if handshake::is_ours(path) && head.method == Method::OPTIONS {
+            self.edge.respond(session, &head, cors::preflight("GET, OPTIONS")).await?;
+            return Ok(true);
+        }
         let failure = if handshake::is_ours(path) {
             Failure::new(Code::UpgradeRequired, "this path speaks WebSocket only: upgrade, or connect with ws://")
         } else {
             Failure::new(Code::NotFound, "nothing lives at this path")
         };
-        let head: request::Parts = (**session.req_header()).clone();
         self.edge.respond_failure(session, &head, &failure).await?;
         Ok(true)
     }
@@ -142,6 +150,19 @@ impl ProxyHttp for Host {
         let head = session.req_header();
         format!("{} {}", head.method, head.uri.path())
     }
+}
+
+/// What keeps a request from being routed: a target that is none of RFC 9112 §3.2, or no `Host` (§3.2.2).
+fn unroutable(head: &RequestHeader) -> Option<Failure> {
+    let target = head.raw_path();
+    let text = if !target.starts_with(b"/") && target != b"*" && head.uri.scheme().is_none() {
+        "the request's target must begin with /"
+    } else if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        "Host must be there"
+    } else {
+        return None;
+    };
+    Some(Failure::new(Code::InvalidField, text))
 }
 
 /// The admin listener: what operators and their machines ask.

@@ -88,6 +88,8 @@ struct Hub {
     drain: Option<Drain>,
     /// The tick of the last sweep.
     swept: u32,
+    /// The tick of the last warning of an overflow.
+    warned: u32,
     authorities: Interner<Authority>,
     scopes: Interner<Scope>,
     /// Lent to whoever reads; a connection between messages owns none.
@@ -127,6 +129,7 @@ pub(crate) fn spawn(
             walkers: VecDeque::new(),
             drain: None,
             swept: 0,
+            warned: 0,
             authorities: Interner::new(),
             scopes: Interner::new(),
             spare: None,

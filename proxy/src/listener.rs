@@ -26,6 +26,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Descriptors that connections leave to files and to calls upstream.
 const SPARE_DESCRIPTORS: u64 = 64;
 
+/// Descriptors that connections do not hold while they wait for a next request: whoever is accepted when fewer are left
+/// is answered once.
+const BUSY_DESCRIPTORS: u64 = 256;
+
 /// Binds a listening socket; port 0 takes a free one.
 pub fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
     let domain = if address.is_ipv6() { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };
@@ -112,8 +116,9 @@ async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
                 // An empty cell that is set once; nobody else has it yet.
                 let _ = digest.peer_addr.set(Some(peer.into()));
                 stream.set_socket_digest(digest);
+                let keep_alive = (stream.as_raw_fd() as u64) < limit.saturating_sub(BUSY_DESCRIPTORS);
                 let stream = EdgeStream::new(stream, head_time);
-                tokio::spawn(serve(stream, app.clone(), shutdown.clone()));
+                tokio::spawn(serve(stream, keep_alive, app.clone(), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting failed");
@@ -124,9 +129,17 @@ async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
 }
 
 /// Serves the requests of one connection.
-async fn serve<A: HttpServerApp + Send + Sync + 'static>(stream: EdgeStream, app: Arc<A>, shutdown: ShutdownWatch) {
+async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+    stream: EdgeStream,
+    keep_alive: bool,
+    app: Arc<A>,
+    shutdown: ShutdownWatch,
+) {
     let mut session = ServerSession::new_http1(Box::new(stream));
     session.set_keepalive(Some(IDLE.as_secs()));
+    if !keep_alive {
+        session.set_keepalive_reuses_remaining(Some(0));
+    }
     while let Some(reused) = app.process_new_http(session, &shutdown).await {
         let (stream, settings) = reused.consume();
         let Ok(mut stream) = stream.into_any().downcast::<EdgeStream>() else { return };

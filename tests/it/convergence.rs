@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use analytics_tests::api::Api;
+use analytics_tests::api::{Api, update};
 use analytics_tests::edge::Edge;
 use analytics_tests::memory::{Counter, FIELDS};
 use analytics_tests::socket::{Dial, Socket};
@@ -163,4 +163,45 @@ async fn post_in_batches(edge: &Edge, contents: &[String], batches: usize, poste
         })
         .collect();
     try_join_all(tasks).await?.into_iter().collect()
+}
+
+/// Promise: a slow reader that is updated while it catches up ends right: what changed behind its back, in the part of
+/// its subscription that it had been told already, is told again.
+#[tokio::test]
+async fn what_changes_during_a_catch_up_is_told_too() -> Result<()> {
+    const CONTENTS: usize = 1000;
+    let edge = Edge::start(&[("ANALYTICS_WORKERS", "1")]).await?;
+    let ids: Vec<String> = (0..CONTENTS).map(|index| format!("content {index}")).collect();
+    let counters: Vec<Counter> = ids.iter().map(|id| Counter::public(id)).collect();
+    let mut api = edge.api()?;
+    let count = async |api: &mut Api, counters: &[&Counter], field: &str| {
+        for part in counters.chunks(100) {
+            let updates: Vec<Value> = part.iter().map(|counter| update(counter, field, 1)).collect();
+            let reply = api.trigger(&json!({"updates": updates}), None).await?;
+            ensure!(reply.status == 200, "{}", reply.text());
+        }
+        anyhow::Ok(())
+    };
+    let all: Vec<&Counter> = counters.iter().collect();
+    count(&mut api, &all, "views").await?;
+
+    let mut socket = Dial { receive_buffer: Some(4096), ..Dial::default() }.open(&edge).await?;
+    socket.read(false);
+    socket.send(&json!({"type": "subscribe", "contentIds": ids})).await?;
+    let metrics = analytics_tests::http::Http::new(edge.listening()?.admin.to_string());
+    let metrics = tokio::sync::Mutex::new(metrics);
+    analytics_tests::wait::until("the socket to be full in the middle of its snapshot", async || {
+        let text = metrics.lock().await.get("/metrics").await.ok()?.text();
+        text.contains("analytics_sockets_full_total 1").then_some(())
+    })
+    .await?;
+    // From the first to the last: some of them are told already.
+    let some: Vec<&Counter> = counters.iter().step_by(5).collect();
+    count(&mut api, &some, "likes").await?;
+    socket.read(true);
+    for (index, counter) in counters.iter().enumerate() {
+        socket.shows(counter, "views", 1).await?;
+        socket.shows(counter, "likes", u64::from(index % 5 == 0)).await?;
+    }
+    Ok(())
 }

@@ -352,3 +352,37 @@ async fn status_health_ready_and_metrics_answer() -> Result<()> {
     ensure!(metrics.status == 200 && metrics.text().contains("# TYPE"), "{}", metrics.text());
     Ok(())
 }
+
+/// Promise: a body that is broken or cut short is answered in words and readable by the page that sent it; a target
+/// that is no path and a missing `Host` are refused by name; nothing changes.
+#[tokio::test]
+async fn broken_requests_are_answered_in_words() -> Result<()> {
+    let edge = Edge::start(&[]).await?;
+    let authority = edge.authority()?;
+    let post = |framing: &str, body: &str| {
+        format!(
+            "POST {TRIGGER} HTTP/1.1\r\nHost: {authority}\r\nOrigin: https://page.example\r\n\
+             Content-Type: application/json\r\n{framing}\r\n\r\n{body}"
+        )
+    };
+    for (what, request, named) in [
+        ("a chunk without a size", post("Transfer-Encoding: chunked", "zz\r\n"), "invalid_json"),
+        ("a chunk of 2^64-1 bytes", post("Transfer-Encoding: chunked", "ffffffffffffffff\r\n"), "invalid_json"),
+        ("a target without a slash", format!("GET health HTTP/1.1\r\nHost: {authority}\r\n\r\n"), "invalid_field"),
+        ("no host", "GET /health HTTP/1.1\r\n\r\n".to_owned(), "invalid_field"),
+    ] {
+        let mut raw = analytics_tests::raw::Raw::connect(&authority).await?;
+        raw.send(request.as_bytes()).await?;
+        let head = raw.head().await.context(what)?;
+        ensure!(head.starts_with("HTTP/1.1 400 "), "{what}: {head}");
+        if request.contains("Origin") {
+            ensure!(
+                head.to_lowercase().contains("access-control-allow-origin: https://page.example"),
+                "{what}: {head}"
+            );
+        }
+        let body = raw.rest().await?;
+        ensure!(body.contains(named), "{what}: {body}");
+    }
+    Ok(())
+}

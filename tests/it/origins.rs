@@ -138,3 +138,25 @@ async fn production_without_a_list_knows_its_own_pages_only() -> Result<()> {
     }
     Ok(())
 }
+
+/// Promise: a foreign page gets 403 without CORS headers on every path, preflights included; an allowed one may ask
+/// about each.
+#[tokio::test]
+async fn a_foreign_page_is_refused_everywhere() -> Result<()> {
+    let edge = Edge::start(&[("ANALYTICS_ALLOWED_ORIGINS", "https://a.example")]).await?;
+    let mut api = edge.api()?;
+    for path in ["/health", "/ready", "/", "/nothing", "/analytics", CONTENT, TRIGGER] {
+        for method in [Method::GET, Method::OPTIONS] {
+            let foreign = [("origin", "https://evil.example")];
+            let reply = api.http.send(method.clone(), path, &foreign, Bytes::new()).await?;
+            ensure!(reply.outcome() == (403, "forbidden".to_owned()), "{method} {path}: {}", reply.text());
+            ensure!(reply.header("access-control-allow-methods").is_none(), "{method} {path}");
+            ensure!(reply.header("access-control-allow-origin").is_none(), "{method} {path}");
+        }
+    }
+    for path in ["/health", "/ready", "/analytics", CONTENT, TRIGGER] {
+        let reply = preflight(&edge, path, "https://a.example").await?;
+        ensure!(reply.status == 204, "{path}: {}", reply.status);
+    }
+    Ok(())
+}

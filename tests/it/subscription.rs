@@ -159,3 +159,21 @@ async fn the_status_counts_open_sockets() -> Result<()> {
     }
     count(&mut api, 0).await
 }
+
+/// Promise: the scope of the last subscribe stays in force for what is added, also when no id is left of it.
+#[tokio::test]
+async fn a_scope_outlives_its_last_id() -> Result<()> {
+    let edge = Edge::start(&ONE_HUB).await?;
+    let mut socket = open(&edge).await?;
+    let acme = json!({"organizationId": "acme", "clientId": "shop"});
+    let in_force = |reply: &Value| json!({"organizationId": reply["organizationId"], "clientId": reply["clientId"]});
+    let none = json!({"type": "subscribe", "contentIds": [], "organizationId": "acme", "clientId": "shop"});
+    ensure!(in_force(&subscribe(&mut socket, none).await?) == acme);
+    let add = |id: &str| json!({"type": "subscribe", "mode": "add", "contentIds": [id]});
+    ensure!(in_force(&subscribe(&mut socket, add("a")).await?) == acme);
+    for unsubscribe in [json!({"type": "unsubscribe", "contentIds": ["a"]}), json!({"type": "unsubscribe"})] {
+        socket.send(&unsubscribe).await?;
+        ensure!(in_force(&subscribe(&mut socket, add("a")).await?) == acme);
+    }
+    Ok(())
+}

@@ -123,6 +123,15 @@ impl Raw {
         .await?
     }
 
+    /// What follows a head in the same answer, once something has come.
+    pub async fn rest(&mut self) -> Result<String> {
+        wait::within("the body of an answer", async {
+            while self.read.is_empty() && self.more().await? {}
+            Ok(String::from_utf8_lossy(&self.read.split()).into_owned())
+        })
+        .await?
+    }
+
     /// The next frame, or `None` when the connection has ended.
     pub async fn frame(&mut self) -> Result<Option<Frame>> {
         wait::within("a frame", async {

@@ -80,10 +80,12 @@ impl Settings {
             Some(other) => return Err(refuse("ANALYTICS_MODE", other, "development or production")),
         };
         let bind: IpAddr = parse("ANALYTICS_BIND", &self.bind, "an IP address")?.unwrap_or([127, 0, 0, 1].into());
-        if !bind.is_loopback() && text(&self.mode).is_none() {
+        let admin: Option<SocketAddr> = parse("ANALYTICS_ADMIN_ADDR", &self.admin_addr, "an IP address with a port")?;
+        let exposed = [Some(bind), admin.map(|admin| admin.ip())].into_iter().flatten();
+        if let (Some(exposed), None) = (exposed.into_iter().find(|ip| !ip.is_loopback()), text(&self.mode)) {
             return Err(InvalidSetting {
                 variable: "ANALYTICS_MODE".to_owned(),
-                problem: format!("must be set to bind {bind}: development trusts whoever can reach it"),
+                problem: format!("must be set to bind {exposed}: development trusts whoever can reach it"),
             });
         }
         let port = "a port from 0 to 65535";
@@ -92,7 +94,6 @@ impl Settings {
         if api_port == Some(ws_port) && ws_port != 0 {
             return Err(refuse("ANALYTICS_API_PORT", &ws_port.to_string(), "another port than ANALYTICS_WS_PORT"));
         }
-        let admin = parse("ANALYTICS_ADMIN_ADDR", &self.admin_addr, "an IP address with a port")?;
         Ok(Resolved {
             edge: self.edge(mode)?,
             verifier: self.verifier(mode)?,

@@ -20,6 +20,9 @@ const ITEMS: usize = 1024;
 /// Counters of a bucket that is loaded by the flush itself; members of a larger one walk, turn by turn.
 const LOADED_COUNTERS: usize = 64;
 
+/// Ticks between two warnings of an overflow; a metric counts them all.
+const WARN_TICKS: u32 = 40;
+
 /// Frames kept allocated between flushes.
 const KEEP_BYTES: usize = 1 << 20;
 
@@ -122,7 +125,11 @@ impl Hub {
     /// Takes what lies in the ring into a new flush.
     pub(super) fn begin_flush(&mut self) {
         if self.port.take_resync() {
-            tracing::warn!(hub = self.index, "the ring overflowed; reading everything watched anew");
+            let now = self.clock.now();
+            if now.saturating_sub(self.warned) >= WARN_TICKS || self.warned == 0 {
+                self.warned = now.max(1);
+                tracing::warn!(hub = self.index, "the ring overflowed; reading everything watched anew");
+            }
             self.feed.read(self.topics.watched());
         }
         if self.changes.is_empty() {

@@ -75,7 +75,7 @@ impl Hub {
     fn subscribe(&mut self, place: u32, subscribe: Subscribe) -> Result<(), Failure> {
         let Subscribe { content_ids, organization, client, add } = subscribe;
         let connection = &self.connections[place];
-        let in_force = connection.scope.clone().filter(|_| add && !connection.subscription.is_empty());
+        let in_force = connection.scope.clone().filter(|_| add);
         let (scope, kept) = match in_force {
             Some(scope) => {
                 same_scope("organizationId", organization.as_ref(), scope.organization())?;
@@ -93,7 +93,7 @@ impl Hub {
             return Err(fields::too_many_ids("contentIds", self.settings.max_ids));
         }
 
-        if kept.is_empty() {
+        if !add {
             self.unsubscribe_all(place);
         }
         self.connections[place].scope = Some(scope.clone());
@@ -180,7 +180,7 @@ impl Hub {
         self.queue_walk(place);
     }
 
-    /// Empties the subscription.
+    /// Empties the subscription; its scope stays in force for what is added next.
     pub(super) fn unsubscribe_all(&mut self, place: u32) {
         let subscription = std::mem::take(&mut self.connections[place].subscription);
         let departures: Vec<_> = subscription.into_iter().filter_map(|entry| self.leave_bucket(entry)).collect();
@@ -188,7 +188,6 @@ impl Hub {
             self.feed.unwatch(self.index, &departures);
         }
         let connection = &mut self.connections[place];
-        connection.scope = None;
         connection.forget_dirty();
         if connection.is_behind() {
             // An empty walk, so that a blocked connection stays marked as one that fan-out passes by.
@@ -218,6 +217,7 @@ impl Hub {
         self.deadlines[place as usize] = self.next_deadline(place);
         if uncovered.is_some() {
             self.unsubscribe_all(place);
+            self.connections[place].scope = None;
         }
         tracing::debug!(connection = %id, "renewed its token");
         // Without a way to verify tokens (development) a connection never ends for one.
