@@ -123,10 +123,10 @@ impl Raw {
         .await?
     }
 
-    /// What follows a head in the same answer, once something has come.
+    /// The JSON body of an answer whose head was read.
     pub async fn rest(&mut self) -> Result<String> {
         wait::within("the body of an answer", async {
-            while self.read.is_empty() && self.more().await? {}
+            while !self.read.ends_with(b"}") && self.more().await? {}
             Ok(String::from_utf8_lossy(&self.read.split()).into_owned())
         })
         .await?
