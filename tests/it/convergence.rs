@@ -185,14 +185,25 @@ async fn what_changes_during_a_catch_up_is_told_too() -> Result<()> {
     let all: Vec<&Counter> = counters.iter().collect();
     count(&mut api, &all, "views").await?;
 
+    // Somebody watches already, so the slow one is told by a walk of its own.
+    let mut first = Socket::open(&edge).await?;
+    first.ask(&json!({"type": "subscribe", "contentIds": ids}), "subscribed").await?;
+    for counter in &counters {
+        first.shows(counter, "comments", 0).await?;
+    }
+    let metrics = analytics_tests::http::Http::new(edge.listening()?.admin.to_string());
+    let metrics = tokio::sync::Mutex::new(metrics);
+    let sockets_full = async || {
+        let text = metrics.lock().await.get("/metrics").await.ok()?.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("analytics_sockets_full_total "))?;
+        line.trim().parse::<u64>().ok()
+    };
+    let before = sockets_full().await.context("the metric of full sockets")?;
     let mut socket = Dial { receive_buffer: Some(4096), ..Dial::default() }.open(&edge).await?;
     socket.read(false);
     socket.send(&json!({"type": "subscribe", "contentIds": ids})).await?;
-    let metrics = analytics_tests::http::Http::new(edge.listening()?.admin.to_string());
-    let metrics = tokio::sync::Mutex::new(metrics);
     analytics_tests::wait::until("the socket to be full in the middle of its snapshot", async || {
-        let text = metrics.lock().await.get("/metrics").await.ok()?.text();
-        text.contains("analytics_sockets_full_total 1").then_some(())
+        sockets_full().await.filter(|full| *full > before)
     })
     .await?;
     // From the first to the last: some of them are told already.
@@ -202,6 +213,41 @@ async fn what_changes_during_a_catch_up_is_told_too() -> Result<()> {
     for (index, counter) in counters.iter().enumerate() {
         socket.shows(counter, "views", 1).await?;
         socket.shows(counter, "likes", u64::from(index % 5 == 0)).await?;
+    }
+    Ok(())
+}
+
+/// Promise: who watches a whole organization is told the counters of all its clients, however many: at once, through a
+/// narrow pipe, and in what changes meanwhile.
+#[tokio::test]
+async fn a_wide_organization_is_told_whole() -> Result<()> {
+    const CLIENTS: usize = 2000;
+    let edge = Edge::start(&[("ANALYTICS_WORKERS", "1")]).await?;
+    let clients: Vec<String> = (0..CLIENTS).map(|index| format!("client {index}")).collect();
+    let counters: Vec<Counter> =
+        clients.iter().map(|client| Counter::new(Some("acme"), Some(client.as_str()), "page")).collect();
+    let mut api = edge.api()?;
+    let count = async |api: &mut Api| {
+        for part in counters.chunks(100) {
+            let updates: Vec<Value> = part.iter().map(|counter| update(counter, "views", 1)).collect();
+            let reply = api.trigger(&json!({"updates": updates}), None).await?;
+            ensure!(reply.status == 200, "{}", reply.text());
+        }
+        anyhow::Ok(())
+    };
+    count(&mut api).await?;
+    let watch = json!({"type": "subscribe", "contentIds": ["page"], "organizationId": "acme"});
+    let mut first = Socket::open(&edge).await?;
+    first.ask(&watch, "subscribed").await?;
+    let mut narrow = Dial { receive_buffer: Some(4096), ..Dial::default() }.open(&edge).await?;
+    narrow.read(false);
+    narrow.send(&watch).await?;
+    count(&mut api).await?;
+    narrow.read(true);
+    for socket in [&first, &narrow] {
+        for counter in &counters {
+            socket.shows(counter, "views", 2).await?;
+        }
     }
     Ok(())
 }
