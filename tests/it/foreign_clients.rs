@@ -189,7 +189,7 @@ async fn they_watch_counts_change() -> Result<()> {
 #[tokio::test]
 async fn they_outlive_the_heartbeat() -> Result<()> {
     let edge =
-        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "2000")]).await?;
+        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "5000")]).await?;
     let mut clients = Vec::new();
     for kind in KINDS {
         clients.push(Client::start(kind, &edge, &["--id", "quiet"])?);

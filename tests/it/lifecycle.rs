@@ -19,7 +19,7 @@ use serde_json::json;
 #[tokio::test]
 async fn a_silent_peer_is_reaped_and_a_living_one_is_not() -> Result<()> {
     let edge =
-        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "2000")]).await?;
+        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "5000")]).await?;
     let mut living = Socket::open(&edge).await?;
     let mut silent = Raw::open(&edge.authority()?).await?;
     let mut pinged = false;
@@ -41,7 +41,7 @@ async fn a_silent_peer_is_reaped_and_a_living_one_is_not() -> Result<()> {
 #[tokio::test]
 async fn a_half_open_peer_is_reaped() -> Result<()> {
     let edge =
-        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "2000")]).await?;
+        Edge::start(&[("ANALYTICS_HEARTBEAT_INTERVAL_MS", "1000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "5000")]).await?;
     let mut half_open = Raw::open(&edge.authority()?).await?;
     half_open.send(&masked(TEXT, br#"{"type":"subscribe","contentIds":["a"]}"#)).await?;
     let mut api = edge.api()?;
