@@ -9,10 +9,12 @@
 //! | [`auth`] | from a request's token to an authority |
 //! | [`cors`] | which pages may call |
 //! | [`handler`] | routes, and what they answer |
+//! | [`dynamodb`] | the store in DynamoDB |
 //! | [`reply`] | JSON answers and errors |
 
 pub mod auth;
 pub mod cors;
+pub mod dynamodb;
 pub mod handler;
 pub mod reply;
 pub mod store;

@@ -5,6 +5,7 @@ mod churn;
 mod configuration;
 mod convergence;
 mod crash;
+mod dynamodb_store;
 mod embedded_store;
 mod exactly_once;
 mod foreign_clients;

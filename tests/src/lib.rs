@@ -12,12 +12,16 @@
 //! | [`raw`] | a WebSocket at the level of bytes, for frames that no client would send |
 //! | [`token`] | tokens, good and bad |
 //! | [`upstream`] | the platform that stands behind the edge |
+//! | [`dynamodb_local`] | the real DynamoDB Local |
+//! | [`fault_hop`] | what fails between a store and DynamoDB |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //! | [`input`] | the real input files as increments |
 //! | [`replay`] | posts them |
 
 pub mod api;
+pub mod dynamodb_local;
 pub mod edge;
+pub mod fault_hop;
 pub mod http;
 pub mod input;
 pub mod log;
