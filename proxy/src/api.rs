@@ -11,13 +11,20 @@ use lambda_trigger::reply;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+/// How much of a body that nobody wants is read all the same, in largest bodies, and for how long.
+const DISCARDED_BODIES: usize = 4;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
 /// How long a body may take to come, and an answer to be taken, in all.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Answers a request for one of the handler's paths.
 pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &request::Parts) -> pingora::Result<()> {
     let response = match handler.admit(head) {
-        Admission::Answered(response) => response,
+        Admission::Answered(response) => {
+            discard_body(session, handler.max_body_bytes()).await;
+            response
+        }
         Admission::Admitted(call) => {
             let body = match call.wants_body() {
                 true => read_body(session, handler.max_body_bytes()).await,
@@ -26,7 +33,7 @@ pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &requ
             match body {
                 Ok(body) => handler.answer(call, body).await,
                 Err(failure) => {
-                    // The rest of the body, if there is one, is not worth reading.
+                    discard_body(session, handler.max_body_bytes()).await;
                     session.set_keepalive(None);
                     handler.refuse(head, &failure)
                 }
@@ -34,6 +41,28 @@ pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &requ
         }
     };
     send(session, response).await
+}
+
+/// Reads what is left of a body that nobody wants, within reason: closing on a sender who is still at it would reset
+/// the connection, and the answer with it.
+async fn discard_body(session: &mut Session, max: usize) {
+    // Who asks whether to send is answered without being sent for.
+    if session.get_header(http::header::EXPECT).is_some() {
+        return session.set_keepalive(None);
+    }
+    let reading = async {
+        let mut read = 0;
+        while let Some(chunk) = session.read_request_body().await? {
+            read += chunk.len();
+            if read > DISCARDED_BODIES * max {
+                return Ok(false);
+            }
+        }
+        Ok::<_, Box<pingora::Error>>(true)
+    };
+    if !matches!(tokio::time::timeout(DISCARD_TIME, reading).await, Ok(Ok(true))) {
+        session.set_keepalive(None);
+    }
 }
 
 /// Writes an answer.
