@@ -1,5 +1,6 @@
-//! HTTP calls over a Pingora session. The rule: a body is read only for a call that was admitted, up to its limit
-//! and within a time, and an answer says all that there is to say.
+//! HTTP calls over a Pingora session. The rule: a body is kept only for a call that was admitted, up to its limit and
+//! within a time; what nobody wants is read and dropped, so that the answer arrives; and an answer says all that there
+//! is to say.
 
 use std::time::Duration;
 
