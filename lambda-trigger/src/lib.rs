@@ -11,13 +11,21 @@
 //! | [`handler`] | routes, and what they answer |
 //! | [`dynamodb`] | the store in DynamoDB |
 //! | [`reply`] | JSON answers and errors |
+//! | [`streams`] | the DynamoDB Stream of the counters' table, read shard by shard |
+//! | [`changelog`] | the log of changes in NATS JetStream: names, subjects, messages |
+//! | [`relay`] | from the one into the other |
+//! | [`nats`] | how a process reaches NATS |
 
 pub mod auth;
+pub mod changelog;
 pub mod cors;
 pub mod dynamodb;
 pub mod handler;
+pub mod nats;
+pub mod relay;
 pub mod reply;
 pub mod store;
+pub mod streams;
 
 pub use handler::Handler;
 pub use store::{Announce, CounterStore};
