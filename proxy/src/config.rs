@@ -2,11 +2,15 @@
 //! judged here; [`Settings::resolve`] turns the whole into values or says which variable is wrong and what is
 //! allowed.
 
+mod open;
 mod resolve;
+mod storage;
 
 use clap::Parser;
 
+pub use open::Opened;
 pub use resolve::{InvalidSetting, Resolved, Upstream, unknown_variables};
+pub use storage::{Changes, Storage};
 
 /// Live content counts at the edge.
 ///
@@ -37,7 +41,29 @@ pub struct Settings {
     /// Where every other path goes: http://host[:port]. Default: nowhere.
     #[arg(long, env = "ANALYTICS_UPSTREAM", value_name = "URL")]
     upstream: Option<String>,
-    /// Directory of the counters. Default analytics-data.
+    /// Where counters are kept: embedded (a file of this process, default) or dynamodb.
+    #[arg(long, env = "ANALYTICS_STORE", value_name = "STORE")]
+    store: Option<String>,
+    /// How changes come to this process: embedded (with the embedded store, default there), nats, or dynamodb-streams
+    /// (for a single proxy).
+    #[arg(long, env = "ANALYTICS_FEED", value_name = "FEED")]
+    feed: Option<String>,
+    /// What the names of the DynamoDB tables begin with; the stream in NATS is named after it. Default analytics.
+    #[arg(long, env = "ANALYTICS_TABLE_PREFIX", value_name = "PREFIX")]
+    table_prefix: Option<String>,
+    /// The epoch of the store in DynamoDB, raised after a restore; the same in every program. Default 0.
+    #[arg(long, env = "ANALYTICS_STORE_EPOCH", value_name = "N")]
+    store_epoch: Option<String>,
+    /// Where NATS is: a comma-separated list of nats://[user:password@]host[:port] or tls://…. Required by the feed nats.
+    #[arg(long, env = "ANALYTICS_NATS_URL", value_name = "URLS", hide_env_values = true)]
+    nats_url: Option<String>,
+    /// A NATS credentials file. Default: none.
+    #[arg(long, env = "ANALYTICS_NATS_CREDENTIALS", value_name = "FILE")]
+    nats_credentials: Option<String>,
+    /// The JetStream domain of the hub. Default: that of the server connected to.
+    #[arg(long, env = "ANALYTICS_NATS_DOMAIN", value_name = "NAME")]
+    nats_domain: Option<String>,
+    /// Directory of the counters Default analytics-data.
     #[arg(long, env = "ANALYTICS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<String>,
     /// Starts a new epoch of the store, once, after its file was restored from a backup: what clients remember of

@@ -33,7 +33,7 @@ pub use client_address::TrustedProxies;
 use crate::admission::Admission;
 use crate::api;
 use crate::events::ConnId;
-use crate::feed::{Feed, HubEnd};
+use crate::feed::{Feed, FeedSource, HubEnd, Pace};
 use crate::handshake::{self, Handshake};
 use crate::hub::{Mailbox, Settings};
 use crate::stream::EdgeStream;
@@ -60,6 +60,8 @@ struct Inner {
     settings: Arc<Settings>,
     trusted: TrustedProxies,
     simulation: Option<Duration>,
+    source: FeedSource,
+    sweep: Pace,
     drain: Duration,
     stage: AtomicU8,
     in_flight: AtomicUsize,
@@ -279,6 +281,9 @@ impl EdgeHandle {
         let mut degraded = Vec::new();
         if self.inner.feed.unreadable.load(Ordering::Relaxed) {
             degraded.push(Cow::Borrowed("the store cannot be read"));
+        }
+        if self.inner.feed.cut.load(Ordering::Relaxed) {
+            degraded.push(Cow::Borrowed("the stream of changes is cut"));
         }
         EdgeStatus { stage: self.stage(), connections: self.inner.admission.open(), degraded }
     }

@@ -5,10 +5,26 @@
 //! one bounded ring per hub. Changes and the results of reads travel through the same ring, so nothing overtakes
 //! anything. A full ring loses nothing for good: it raises the hub's `resync`, and that hub has everything that it
 //! watches read again.
+//!
+//! Where changes travel by a stream, "register" has a second half: the stream must carry the topic's organization
+//! before the topic is read ([`coverage`]).
+//!
+//! | file | subject |
+//! |---|---|
+//! | `interest` | which hub watches what |
+//! | `coverage` | which organizations the stream carries |
+//! | `reader` | reads what begins to be watched |
+//! | `sweep` | reads everything again, slowly |
+//! | `nats`, `dynamodb_streams` | the streams |
+//! | `doorbell` | wakes a hub |
 
+mod coverage;
 mod doorbell;
+mod dynamodb_streams;
 mod interest;
+mod nats;
 mod reader;
+mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -17,15 +33,25 @@ use std::time::{Duration, Instant};
 
 use analytics_shared::{CounterState, Topic};
 use lambda_trigger::Announce;
+use lambda_trigger::changelog::Changelog;
+use lambda_trigger::nats::NatsOptions;
+use lambda_trigger::streams::ShardSource;
+use tokio::sync::Notify;
 
+use coverage::Coverage;
+pub(crate) use coverage::Reach;
 pub(crate) use doorbell::Doorbell;
 use interest::Interest;
 pub(crate) use interest::{Departure, MAX_HUBS};
+pub(crate) use sweep::Pace;
 
 use crate::metrics::Metrics;
 
 /// Items that a hub may be behind the stream by before it reads anew. Some 100 bytes each.
 pub(crate) const RING: usize = 8192;
+
+/// Organizations that a stream is filtered for; beyond, it is taken whole.
+const MAX_FILTERED: usize = 100;
 
 /// What travels in a ring.
 #[derive(Debug, Clone)]
@@ -66,6 +92,23 @@ impl Port {
     }
 }
 
+/// How committed changes come to this process.
+#[derive(Clone, Default)]
+pub enum FeedSource {
+    /// The store of this process hands them over.
+    #[default]
+    Embedded,
+    /// By the log of changes in NATS JetStream.
+    Nats {
+        /// Where it is.
+        nats: NatsOptions,
+        /// Which one.
+        log: Changelog,
+    },
+    /// By DynamoDB Streams, read directly. A shard has room for two readers: for a single proxy.
+    DynamoDbStreams(Arc<dyn ShardSource>),
+}
+
 /// The feed; see the file's first lines.
 pub(crate) struct Feed {
     ports: Vec<Arc<Port>>,
@@ -74,6 +117,13 @@ pub(crate) struct Feed {
     reads_wanted: Condvar,
     /// Set while the store cannot be read.
     pub(crate) unreadable: AtomicBool,
+    /// Set while the stream is cut.
+    pub(crate) cut: AtomicBool,
+    /// Something is watched that the stream does not carry.
+    uncovered: Notify,
+    /// The stream carries something for the first time.
+    covered: Notify,
+    closing: Notify,
     metrics: Metrics,
     hints: Option<Mutex<Instant>>,
 }
@@ -83,6 +133,7 @@ struct Routing {
     rings: Vec<rtrb::Producer<Item>>,
     /// Counts the calls of `watch`: tells a read that began after a watch from one that began before.
     stamp: u64,
+    coverage: Coverage,
 }
 
 /// Topics to be read, in the order in which they were asked for, each at most once and only while it is watched:
@@ -137,10 +188,19 @@ impl Feed {
         }
         let feed = Feed {
             ports: ends.iter().map(|(port, _)| port.clone()).collect(),
-            routing: Mutex::new(Routing { interest: Interest::default(), rings, stamp: 0 }),
+            routing: Mutex::new(Routing {
+                interest: Interest::default(),
+                rings,
+                stamp: 0,
+                coverage: Coverage::everything(),
+            }),
             reads: Mutex::default(),
             reads_wanted: Condvar::new(),
             unreadable: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            uncovered: Notify::new(),
+            covered: Notify::new(),
+            closing: Notify::new(),
             metrics,
             hints: hints.then(|| Mutex::new(Instant::now() - HINT_INTERVAL)),
         };
@@ -155,27 +215,114 @@ impl Feed {
             routing.interest.add(hub, topic);
         }
         routing.stamp += 1;
-        // Still under the lock: another hub that leaves a topic now must not cancel this read.
-        self.read(topics);
+        self.read_watched(&mut routing, topics);
         routing.stamp
     }
 
     /// A hub no longer watches a topic.
     pub(crate) fn unwatch(&self, hub: usize, departures: &[Departure]) {
         let mut routing = lock(&self.routing);
+        let Routing { interest, coverage, .. } = &mut *routing;
         for departure in departures {
-            routing.interest.remove(hub, departure);
-            if routing.interest.hubs_of(&departure.topic) == 0 {
+            interest.remove(hub, departure);
+            if interest.hubs_of(&departure.topic) == 0 {
+                coverage.forget(&departure.topic);
                 lock(&self.reads).cancel(&departure.topic);
             }
         }
     }
 
-    /// Asks for watched topics to be read; the states come to every hub that watches them.
-    pub(crate) fn read(&self, topics: Vec<Topic>) {
+    /// Asks for watched topics to be read, each as soon as the stream carries its changes; the states come to every
+    /// hub that watches them.
+    pub(crate) fn read(&self, mut topics: Vec<Topic>) {
+        let mut routing = lock(&self.routing);
+        topics.retain(|topic| routing.interest.hubs_of(topic) != 0);
+        self.read_watched(&mut routing, topics);
+    }
+
+    /// The same under the lock, so that no hub that leaves a topic meanwhile can cancel another one's read.
+    fn read_watched(&self, routing: &mut Routing, topics: Vec<Topic>) {
+        let (covered, all) = routing.coverage.hold_back(topics);
+        if !all {
+            self.uncovered.notify_one();
+        }
+        self.queue(covered);
+    }
+
+    fn queue(&self, topics: Vec<Topic>) {
         let mut reads = lock(&self.reads);
         topics.into_iter().for_each(|topic| reads.add(topic));
         self.reads_wanted.notify_one();
+    }
+
+    /// Changes come by a stream: nothing is read before [`Feed::cover`]. Called before anything is watched.
+    pub(crate) fn await_stream(&self) {
+        lock(&self.routing).coverage = Coverage::nothing();
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// What a stream must carry now. What it carries besides may be let go: from here on that is not counted on.
+    fn plan(&self) -> Reach {
+        let mut routing = lock(&self.routing);
+        let Routing { interest, coverage, .. } = &mut *routing;
+        let reach = interest.organizations(MAX_FILTERED).map_or(Reach::Everything, Reach::Organizations);
+        coverage.narrow(&reach);
+        reach
+    }
+
+    /// Returns once something is watched that the stream does not carry.
+    async fn uncovered(&self) {
+        loop {
+            // A call that comes before is kept, and what it was about may be carried by now.
+            self.uncovered.notified().await;
+            if lock(&self.routing).coverage.is_short() {
+                return;
+            }
+        }
+    }
+
+    /// Every change within this reach that is committed from now on will be announced, or [`Feed::reread`] called.
+    fn cover(&self, reach: Reach) {
+        let mut routing = lock(&self.routing);
+        let released = routing.coverage.cover(reach);
+        self.queue(released);
+        drop(routing);
+        self.covered.notify_waiters();
+    }
+
+    /// Returns once a stream carries something, which is at once where there is none.
+    pub(crate) async fn first_covered(&self) {
+        loop {
+            let covered = self.covered.notified();
+            tokio::pin!(covered);
+            // Enrolled before the look, so that nothing comes between them.
+            covered.as_mut().enable();
+            if lock(&self.routing).coverage.is_something() {
+                return;
+            }
+            covered.await;
+        }
+    }
+
+    /// Changes may have been lost: has every hub read all that it watches anew.
+    fn reread(&self) {
+        for port in &self.ports {
+            port.resync.store(true, Ordering::SeqCst);
+        }
+        self.ring(u64::MAX >> (64 - self.ports.len()));
+    }
+
+    /// Returns once the feed was closed.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let closing = self.closing.notified();
+            tokio::pin!(closing);
+            closing.as_mut().enable();
+            if lock(&self.reads).closed {
+                return;
+            }
+            closing.await;
+        }
     }
 
     /// Topics that somebody watches, up to `limit` from a random start.

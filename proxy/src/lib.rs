@@ -49,4 +49,5 @@ pub use lambda_trigger::cors::Origins;
 pub use lambda_trigger::handler::TriggerError;
 
 pub use events::{Closed, ConnId, Events, Opened};
+pub use feed::FeedSource;
 pub use handshake::PATH;

@@ -3,12 +3,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use analytics_proxy::config::{Resolved, Settings, unknown_variables};
 use analytics_proxy::host::{Admin, Host};
 use analytics_proxy::listener::{self, Listener};
-use analytics_proxy::store::{EmbeddedOptions, EmbeddedStore};
 use analytics_proxy::{Edge, logging};
 use anyhow::Context;
 use clap::Parser;
@@ -43,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(resolved: Resolved) -> anyhow::Result<()> {
-    let Resolved { edge, verifier, listen, admin, upstream, data_dir, new_epoch, head_time } = resolved;
+    let Resolved { edge, verifier, listen, admin, upstream, storage, head_time } = resolved;
 
     let mut sockets = listen.iter().map(|address| bind(*address)).collect::<anyhow::Result<Vec<_>>>()?;
     let admin = bind(admin)?;
@@ -53,13 +51,11 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
     let others = ports.iter().filter(|port| port.ip() == Ipv4Addr::LOCALHOST);
     sockets.extend(others.filter_map(|port| listener::bind((Ipv6Addr::LOCALHOST, port.port()).into()).ok()));
 
-    let store = EmbeddedStore::open(EmbeddedOptions { new_epoch, ..EmbeddedOptions::new(&data_dir) })
-        .context("the store of ANALYTICS_DATA_DIR cannot be opened")?;
-    let store = Arc::new(store);
+    let opened = storage.open()?;
 
     let development = edge.mode == Mode::Development;
     let workers = edge.workers;
-    let mut builder = Edge::builder(edge).store(store.clone());
+    let mut builder = Edge::builder(edge).store(opened.store).feed(opened.feed);
     if let Some(verifier) = verifier {
         builder = builder.verifier(verifier);
     }
@@ -90,13 +86,12 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
 
     tracing::info!(
         mode = if development { "development" } else { "production" },
-        data_dir = %data_dir.display(),
+        storage = opened.what,
         workers,
         "starting"
     );
     server.run(RunArgs { shutdown_signal: handle.shutdown_signal() });
-    // Whatever was acknowledged is durable already; this lets go of the file.
-    store.close();
+    (opened.close)();
     tracing::info!("stopped");
     Ok(())
 }

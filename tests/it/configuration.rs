@@ -54,6 +54,42 @@ async fn a_bad_configuration_refuses_to_start_and_names_the_variable() -> Result
     Ok(())
 }
 
+/// Promise: a store and a feed that do not belong together, or lack what they need, are refused; a password in a URL is
+/// not repeated.
+#[tokio::test]
+async fn a_store_and_a_feed_must_belong_together() -> Result<()> {
+    let dynamodb = [("ANALYTICS_STORE", "dynamodb")];
+    let nats = [dynamodb[0], ("ANALYTICS_FEED", "nats")];
+    for (env, named) in [
+        (&[("ANALYTICS_FEED", "nats")][..], "ANALYTICS_FEED"),
+        (&dynamodb[..], "ANALYTICS_FEED"),
+        (&[dynamodb[0], ("ANALYTICS_FEED", "embedded")][..], "ANALYTICS_FEED"),
+        (&nats[..], "ANALYTICS_NATS_URL"),
+        (&[nats[0], nats[1], ("ANALYTICS_NATS_URL", "http://me:hidden@a")][..], "ANALYTICS_NATS_URL"),
+        (
+            &[nats[0], nats[1], ("ANALYTICS_NATS_URL", "nats://a"), ("ANALYTICS_TABLE_PREFIX", "a/b")][..],
+            "TABLE_PREFIX",
+        ),
+        (&[nats[0], nats[1], ("ANALYTICS_NATS_URL", "nats://a"), ("ANALYTICS_STORE_EPOCH", "-1")][..], "STORE_EPOCH"),
+        (
+            &[
+                nats[0],
+                nats[1],
+                ("ANALYTICS_NATS_URL", "nats://a"),
+                ("ANALYTICS_SIMULATE", "true"),
+                ("AWS_ENDPOINT_URL_DYNAMODB", "https://dynamodb.eu-central-1.amazonaws.com"),
+            ][..],
+            "ANALYTICS_SIMULATE",
+        ),
+    ] {
+        let refusal = Edge::refuse(env).await.with_context(|| format!("{env:?}"))?;
+        ensure!(!refusal.status.success(), "{env:?} was accepted");
+        ensure!(refusal.stderr.contains(named), "{env:?}: the error does not name {named}: {}", refusal.stderr);
+        ensure!(!refusal.stderr.contains("hidden"), "{env:?}: a password is shown: {}", refusal.stderr);
+    }
+    Ok(())
+}
+
 /// Promise: values that do not fit each other are refused like one that is wrong by itself.
 #[tokio::test]
 async fn values_that_contradict_each_other_are_refused() -> Result<()> {

@@ -5,6 +5,11 @@
 //! |---|---|
 //! | [`edge`] | the process under test: start, kill, restart, logs, memory |
 //! | [`log`] | what the process said, and where it listens |
+//! | [`hosted`] | an edge inside the test's own process, over any store and stream |
+//! | [`dynamodb_local`] | a real DynamoDB Local |
+//! | [`program`] | a program of the workspace, run as it is |
+//! | [`nats`] | a real nats-server, alone or as hub and leaf |
+//! | [`hop`] | a TCP hop that can be cut |
 //! | [`http`] | one keep-alive HTTP/1.1 connection |
 //! | [`api`] | the calls of the contract over it |
 //! | [`socket`] | a WebSocket client that remembers and checks what it is shown |
@@ -12,7 +17,6 @@
 //! | [`raw`] | a WebSocket at the level of bytes, for frames that no client would send |
 //! | [`token`] | tokens, good and bad |
 //! | [`upstream`] | the platform that stands behind the edge |
-//! | [`dynamodb_local`] | the real DynamoDB Local |
 //! | [`fault_hop`] | what fails between a store and DynamoDB |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //! | [`input`] | the real input files as increments |
@@ -22,10 +26,14 @@ pub mod api;
 pub mod dynamodb_local;
 pub mod edge;
 pub mod fault_hop;
+pub mod hop;
+pub mod hosted;
 pub mod http;
 pub mod input;
 pub mod log;
 pub mod memory;
+pub mod nats;
+pub mod program;
 pub mod raw;
 pub mod replay;
 pub mod socket;

@@ -196,7 +196,12 @@ impl Dial {
 
     /// Connects, upgrades and awaits `connected`.
     pub async fn open(self, edge: &Edge) -> Result<Socket> {
-        wait::within("a connection", self.connect(&edge.authority()?)).await?
+        self.open_at(&edge.authority()?).await
+    }
+
+    /// The same with whatever listens at `host:port`.
+    pub async fn open_at(self, authority: &str) -> Result<Socket> {
+        wait::within("a connection", self.connect(authority)).await?
     }
 
     async fn connect(self, authority: &str) -> Result<Socket> {

@@ -3,7 +3,6 @@
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use analytics_shared::token::{Expectations, Verifier};
 use clap::CommandFactory;
 use lambda_trigger::auth::Mode;
 
-use super::Settings;
+use super::{Settings, Storage};
 use crate::EdgeConfig;
 
 /// Settings that hold together.
@@ -27,10 +26,8 @@ pub struct Resolved {
     pub admin: SocketAddr,
     /// Where every other path goes.
     pub upstream: Option<Upstream>,
-    /// Where counters are kept.
-    pub data_dir: PathBuf,
-    /// Whether the store starts a new epoch.
-    pub new_epoch: bool,
+    /// Where counters are kept, and how their changes come here.
+    pub storage: Storage,
     /// How long the head of a request may take.
     pub head_time: Duration,
 }
@@ -94,14 +91,20 @@ impl Settings {
         if api_port == Some(ws_port) && ws_port != 0 {
             return Err(refuse("ANALYTICS_API_PORT", &ws_port.to_string(), "another port than ANALYTICS_WS_PORT"));
         }
+        let storage = self.storage()?;
+        let mut edge = self.edge(mode)?;
+        if let Storage::DynamoDb { .. } = storage
+            && edge.simulation.is_some()
+        {
+            edge.simulation = self.simulation_on_dynamodb(edge.simulation)?;
+        }
         Ok(Resolved {
-            edge: self.edge(mode)?,
+            edge,
             verifier: self.verifier(mode)?,
             listen: [ws_port].into_iter().chain(api_port).map(|port| SocketAddr::new(bind, port)).collect(),
             admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9464))),
             upstream: self.upstream()?,
-            data_dir: text(&self.data_dir).unwrap_or("analytics-data").into(),
-            new_epoch: self.new_epoch,
+            storage,
             head_time: millis("ANALYTICS_HANDSHAKE_TIMEOUT_MS", &self.handshake_timeout_ms)?
                 .unwrap_or(Duration::from_secs(10)),
         })
@@ -210,11 +213,11 @@ impl FromStr for Upstream {
 }
 
 /// A setting's text; an empty one counts as unset.
-fn text(setting: &Option<String>) -> Option<&str> {
+pub(super) fn text(setting: &Option<String>) -> Option<&str> {
     setting.as_deref().filter(|text| !text.is_empty())
 }
 
-fn parse<T: FromStr<Err: Display>>(
+pub(super) fn parse<T: FromStr<Err: Display>>(
     variable: &str,
     setting: &Option<String>,
     must_be: &str,
@@ -223,7 +226,12 @@ fn parse<T: FromStr<Err: Display>>(
     text.parse().map(Some).map_err(|error: T::Err| refuse(variable, text, &format!("{must_be} ({error})")))
 }
 
-fn number(variable: &str, setting: &Option<String>, min: usize, max: usize) -> Result<Option<usize>, InvalidSetting> {
+pub(super) fn number(
+    variable: &str,
+    setting: &Option<String>,
+    min: usize,
+    max: usize,
+) -> Result<Option<usize>, InvalidSetting> {
     let must_be = format!("an integer from {min} to {max}");
     let Some(text) = text(setting) else { return Ok(None) };
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -242,6 +250,6 @@ fn set<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-fn refuse(variable: &str, held: &str, must_be: &str) -> InvalidSetting {
+pub(super) fn refuse(variable: &str, held: &str, must_be: &str) -> InvalidSetting {
     InvalidSetting { variable: variable.to_owned(), problem: format!("is {held:?}; it must be {must_be}") }
 }

@@ -17,7 +17,7 @@ use lambda_trigger::store::Unreadable;
 use super::{Edge, Inner, Stage, TrustedProxies};
 use crate::admission::Admission;
 use crate::events::{Events, NoEvents};
-use crate::feed::{Feed, MAX_HUBS, RING};
+use crate::feed::{Feed, FeedSource, MAX_HUBS, Pace, RING};
 use crate::hub::{Mailbox, Settings};
 use crate::metrics::Metrics;
 
@@ -52,6 +52,11 @@ pub struct EdgeConfig {
     pub simulation: Option<Duration>,
     /// How long a drain on SIGTERM takes. Default 10 s.
     pub drain: Duration,
+    /// Where changes travel by a stream: everything watched is read again within this time, whatever the stream said.
+    /// Default 5 minutes.
+    pub sweep: Duration,
+    /// The most topics read again per second for that; with more to read, a round takes longer. Default 500.
+    pub sweep_topics_per_second: u32,
     /// Whose `X-Forwarded-For` is believed when connections are counted by address. Default: nobody's.
     pub trusted_proxies: TrustedProxies,
 }
@@ -82,6 +87,7 @@ pub enum ConfigError {
 pub struct EdgeBuilder {
     config: EdgeConfig,
     store: Option<Arc<dyn CounterStore>>,
+    source: FeedSource,
     verifier: Option<Verifier>,
     events: Arc<dyn Events>,
 }
@@ -107,6 +113,8 @@ impl EdgeConfig {
             },
             simulation: None,
             drain: Duration::from_secs(10),
+            sweep: Duration::from_secs(300),
+            sweep_topics_per_second: 500,
             trusted_proxies: TrustedProxies::default(),
         }
     }
@@ -123,6 +131,8 @@ impl EdgeConfig {
             ((1..=1_000_000).contains(&self.messages_per_second), "messages_per_second", "from 1 to 1000000"),
             (!self.heartbeat_interval.is_zero(), "heartbeat_interval", "longer than nothing"),
             (self.heartbeat_timeout > self.heartbeat_interval, "heartbeat_timeout", "longer than heartbeat_interval"),
+            (self.sweep >= Duration::from_secs(1), "sweep", "at least a second"),
+            (self.sweep_topics_per_second > 0, "sweep_topics_per_second", "at least 1"),
             (self.simulation.is_none_or(|interval| !interval.is_zero()), "simulation", "longer than nothing"),
             (self.simulation.is_none() || self.mode == Mode::Development, "simulation", "off in production"),
         ] {
@@ -142,12 +152,18 @@ fn default_max_connections() -> usize {
 
 impl EdgeBuilder {
     pub(super) fn new(config: EdgeConfig) -> EdgeBuilder {
-        EdgeBuilder { config, store: None, verifier: None, events: Arc::new(NoEvents) }
+        EdgeBuilder { config, store: None, source: FeedSource::default(), verifier: None, events: Arc::new(NoEvents) }
     }
 
     /// Where counts are kept.
     pub fn store(mut self, store: Arc<dyn CounterStore>) -> EdgeBuilder {
         self.store = Some(store);
+        self
+    }
+
+    /// How committed changes come to this process. Default: the store hands them over.
+    pub fn feed(mut self, source: FeedSource) -> EdgeBuilder {
+        self.source = source;
         self
     }
 
@@ -165,7 +181,7 @@ impl EdgeBuilder {
 
     /// Checks everything and builds the edge. Starts and binds nothing.
     pub fn build(self) -> Result<Edge, ConfigError> {
-        let EdgeBuilder { config, store, verifier, events } = self;
+        let EdgeBuilder { config, store, source, verifier, events } = self;
         config.check()?;
         let store = store.ok_or(ConfigError::NoStore)?;
         if config.mode == Mode::Production && verifier.is_none() {
@@ -176,6 +192,9 @@ impl EdgeBuilder {
         let metrics = Metrics::new();
         let hints = config.mode == Mode::Development;
         let (feed, ends) = Feed::new(config.workers, RING, hints, metrics.clone())?;
+        if !matches!(source, FeedSource::Embedded) {
+            feed.await_stream();
+        }
         let handler = Handler::new(HandlerConfig {
             store: store.clone(),
             auth: auth.clone(),
@@ -204,6 +223,8 @@ impl EdgeBuilder {
             settings: Arc::new(settings),
             trusted: config.trusted_proxies,
             simulation: config.simulation,
+            source,
+            sweep: Pace { round: config.sweep, topics_per_second: config.sweep_topics_per_second },
             drain: config.drain,
             stage: AtomicU8::new(Stage::Starting as u8),
             in_flight: AtomicUsize::new(0),

@@ -4,13 +4,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use lambda_trigger::Announce;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 
 use super::{Edge, Inner, simulation};
-use crate::feed::HubEnd;
+use crate::feed::{Feed, FeedSource, HubEnd};
 use crate::hub;
 
 impl Edge {
@@ -36,9 +35,17 @@ impl BackgroundService for Engine {
             // Nothing that depends on this service would ever start, and nobody would know.
             std::process::exit(1);
         }
-        self.inner.enter_ready();
+        // Calls are answered at once; upgrades are refused until the stream carries what would be watched.
+        let streamed = !matches!(self.inner.source, FeedSource::Embedded);
+        if !streamed {
+            self.inner.enter_ready();
+        }
         ready.notify_ready();
         let simulate = async {
+            if streamed {
+                self.inner.feed.first_covered().await;
+                self.inner.enter_ready();
+            }
             match self.inner.simulation {
                 Some(interval) => simulation::run(&self.inner, interval).await,
                 None => std::future::pending().await,
@@ -64,8 +71,33 @@ impl Engine {
         std::thread::Builder::new()
             .name("feed-reader".into())
             .spawn(move || inner.feed.read_on(&*inner.store, &runtime))?;
-        let feed: Arc<dyn Announce> = self.inner.feed.clone();
-        self.inner.store.announce_to(feed);
+        let feed: Arc<Feed> = self.inner.feed.clone();
+        if let FeedSource::Embedded = self.inner.source {
+            if !self.inner.store.announce_to(feed) {
+                tracing::error!("this store announces no changes; give the edge the stream that they travel by");
+            }
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inner = self.inner.clone();
+        std::thread::Builder::new().name("feed-stream".into()).spawn(move || {
+            runtime.block_on(async {
+                let base = inner.store.base();
+                let sweep = feed.clone().sweep(inner.sweep);
+                let follow = async {
+                    match inner.source.clone() {
+                        FeedSource::Embedded => std::future::pending().await,
+                        FeedSource::Nats { nats, log } => feed.clone().follow_nats(nats, log, base).await,
+                        FeedSource::DynamoDbStreams(source) => feed.clone().follow_dynamodb(source, base).await,
+                    }
+                };
+                tokio::select! {
+                    () = sweep => {}
+                    never = follow => match never {},
+                    () = feed.closed() => {}
+                }
+            })
+        })?;
         Ok(())
     }
 }

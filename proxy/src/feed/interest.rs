@@ -4,7 +4,9 @@
 //! A hub names a topic once when its first subscriber joins and once when its last one leaves; the masks on the way
 //! down to the topic (content, organization) are taken back when the hub says that nothing below them is left.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+use indexmap::IndexMap;
 
 use analytics_shared::{Counter, Id, Scope, Topic};
 
@@ -24,7 +26,10 @@ pub(crate) struct Departure {
 /// Topics and the hubs that watch them, as bit masks.
 #[derive(Debug, Default)]
 pub(super) struct Interest {
-    contents: HashMap<Id, Content>,
+    /// In an order that [`Interest::before`] walks.
+    contents: IndexMap<Id, Content>,
+    /// How many contents each organization is watched on.
+    organizations: HashMap<Id, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +59,9 @@ impl Interest {
             content.public |= bit;
             return;
         };
+        if !content.organizations.contains_key(organization) {
+            *self.organizations.entry(organization.clone()).or_default() += 1;
+        }
         let organization = content.organizations.entry(organization.clone()).or_default();
         organization.hubs |= bit;
         match topic.scope.client() {
@@ -71,6 +79,12 @@ impl Interest {
                 organization.remove(keep, topic.scope.client(), departure.last_of_organization);
                 if organization.hubs == 0 {
                     content.organizations.remove(id);
+                    if let Some(contents) = self.organizations.get_mut(id) {
+                        *contents -= 1;
+                        if *contents == 0 {
+                            self.organizations.remove(id);
+                        }
+                    }
                 }
             }
         } else {
@@ -79,7 +93,7 @@ impl Interest {
         if departure.last_of_content {
             content.hubs &= keep;
             if content.hubs == 0 {
-                self.contents.remove(&topic.content);
+                self.contents.swap_remove(&topic.content);
             }
         }
     }
@@ -122,19 +136,45 @@ impl Interest {
         Some(scopes.join("; "))
     }
 
+    /// The organizations that are watched, unless they are more than `limit`.
+    pub(super) fn organizations(&self, limit: usize) -> Option<BTreeSet<Id>> {
+        (self.organizations.len() <= limit).then(|| self.organizations.keys().cloned().collect())
+    }
+
     /// Up to `limit` watched topics, from a random place in the table.
     pub(super) fn sample(&self, limit: usize) -> Vec<Topic> {
         let skip = fastrand::usize(..self.contents.len().saturating_sub(limit) + 1);
-        let topics = self.contents.iter().skip(skip).flat_map(|(id, content)| {
-            let public = (content.public != 0).then(Scope::public);
-            let organizations = content.organizations.iter().flat_map(|(organization, node)| {
-                let any = (node.any != 0).then_some(None);
-                let clients = any.into_iter().chain(node.clients.keys().map(|client| Some(client.clone())));
-                clients.filter_map(|client| Scope::new(Some(organization.clone()), client).ok())
-            });
-            public.into_iter().chain(organizations).map(|scope| Topic { content: id.clone(), scope })
+        let rest = self.contents.get_range(skip..).into_iter().flatten();
+        rest.flat_map(|(id, content)| content.topics(id)).take(limit).collect()
+    }
+
+    /// How many contents are watched.
+    pub(super) fn contents(&self) -> usize {
+        self.contents.len()
+    }
+
+    /// The topics of up to `count` contents before a place in the table, and the place to go on from; 0 is its start.
+    ///
+    /// Whoever walks from the table's end to its start passes over nothing that is watched all the while: a content
+    /// that leaves is replaced by the last one, which was seen before, and new ones are added at the end.
+    pub(super) fn before(&self, place: usize, count: usize) -> (Vec<Topic>, usize) {
+        let end = place.min(self.contents.len());
+        let start = end.saturating_sub(count);
+        let contents = self.contents.get_range(start..end).into_iter().flatten();
+        (contents.flat_map(|(id, content)| content.topics(id)).collect(), start)
+    }
+}
+
+impl Content {
+    /// What is watched of this content.
+    fn topics<'c>(&'c self, id: &'c Id) -> impl Iterator<Item = Topic> + 'c {
+        let public = (self.public != 0).then(Scope::public);
+        let organizations = self.organizations.iter().flat_map(|(organization, node)| {
+            let any = (node.any != 0).then_some(None);
+            let clients = any.into_iter().chain(node.clients.keys().map(|client| Some(client.clone())));
+            clients.filter_map(|client| Scope::new(Some(organization.clone()), client).ok())
         });
-        topics.take(limit).collect()
+        public.into_iter().chain(organizations).map(|scope| Topic { content: id.clone(), scope })
     }
 }
 
@@ -159,8 +199,6 @@ impl Organization {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn id(text: &str) -> Id {
@@ -216,8 +254,35 @@ mod tests {
                     assert_eq!(interest.hubs_of(&topic), bits(&|watched| *watched == topic));
                 }
             }
+            let organizations = watched.iter().filter_map(|(_, topic)| topic.scope.organization().cloned());
+            assert_eq!(interest.organizations(2), Some(organizations.collect()));
             let sampled: BTreeSet<Topic> = interest.sample(usize::MAX).into_iter().collect();
             assert_eq!(sampled, watched.iter().map(|(_, topic)| topic.clone()).collect());
+        }
+    }
+
+    #[test]
+    fn a_walk_over_the_table_passes_over_nothing_that_stays() {
+        let topic = |name: u32| Topic { content: id(&name.to_string()), scope: Scope::public() };
+        for _ in 0..200 {
+            let mut interest = Interest::default();
+            let mut others: Vec<u32> = (0..50).collect();
+            (0..100).for_each(|name| interest.add(0, &topic(name)));
+            let (mut place, mut seen, mut fresh) = (usize::MAX, BTreeSet::new(), 100..);
+            while place > 0 {
+                let (topics, next) = interest.before(place, fastrand::usize(1..9));
+                seen.extend(topics);
+                place = next;
+                for name in fresh.by_ref().take(fastrand::usize(..3)) {
+                    interest.add(0, &topic(name));
+                    others.push(name);
+                }
+                for _ in 0..fastrand::usize(..3).min(others.len()) {
+                    let topic = topic(others.swap_remove(fastrand::usize(..others.len())));
+                    interest.remove(0, &Departure { topic, last_of_organization: false, last_of_content: true });
+                }
+            }
+            assert!((50..100).all(|name| seen.contains(&topic(name))));
         }
     }
 }

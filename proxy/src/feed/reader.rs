@@ -47,7 +47,8 @@ impl Feed {
                     if !self.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "watched counters cannot be read; trying again");
                     }
-                    self.read_again(topics);
+                    // Unless nobody watches them any more.
+                    self.read(topics);
                     std::thread::park_timeout(pause);
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
@@ -55,17 +56,11 @@ impl Feed {
         }
     }
 
-    /// Asks again for what could not be read, unless nobody watches it any more.
-    fn read_again(&self, mut topics: Vec<Topic>) {
-        let routing = lock(&self.routing);
-        topics.retain(|topic| routing.interest.hubs_of(topic) != 0);
-        self.read(topics);
-    }
-
-    /// Ends the reader thread after what it is doing.
+    /// Ends the threads of the reader and of the stream after what they are doing.
     pub(crate) fn close_reads(&self) {
         lock(&self.reads).closed = true;
         self.reads_wanted.notify_all();
+        self.closing.notify_waiters();
     }
 
     /// The next topics to read; waits for some, and ends with the feed.

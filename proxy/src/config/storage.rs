@@ -1,0 +1,117 @@
+//! Where counters are kept and how their changes come here. The rule: a store and a feed that do not belong together are
+//! refused, for counts would be written and never shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use analytics_shared::version::MAX_EPOCH;
+use lambda_trigger::changelog::Changelog;
+use lambda_trigger::dynamodb::Tables;
+use lambda_trigger::nats::NatsOptions;
+
+use super::resolve::{number, parse, refuse, text};
+use super::{InvalidSetting, Settings};
+
+/// Where counters are kept.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of it, for a moment")]
+pub enum Storage {
+    /// In a file of this process, which also announces its changes.
+    Embedded {
+        /// Its directory.
+        data_dir: PathBuf,
+        /// Whether it starts a new epoch.
+        new_epoch: bool,
+    },
+    /// In DynamoDB.
+    DynamoDb {
+        /// The tables.
+        tables: Tables,
+        /// Their epoch.
+        epoch: u64,
+        /// How their changes come here.
+        changes: Changes,
+    },
+}
+
+/// How changes of DynamoDB's tables come here.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of it, for a moment")]
+pub enum Changes {
+    /// By the log in NATS.
+    Nats {
+        /// Where it is.
+        nats: NatsOptions,
+        /// Which one.
+        log: Changelog,
+    },
+    /// By the tables' own stream.
+    Streams,
+}
+
+impl Settings {
+    pub(super) fn storage(&self) -> Result<Storage, InvalidSetting> {
+        let feed = text(&self.feed);
+        match text(&self.store) {
+            None | Some("embedded") => match feed {
+                None | Some("embedded") => Ok(Storage::Embedded {
+                    data_dir: text(&self.data_dir).unwrap_or("analytics-data").into(),
+                    new_epoch: self.new_epoch,
+                }),
+                Some(other) => Err(refuse("ANALYTICS_FEED", other, "embedded with ANALYTICS_STORE=embedded")),
+            },
+            Some("dynamodb") => {
+                let prefix = text(&self.table_prefix).unwrap_or("analytics");
+                let tables = Tables::new(prefix).map_err(|invalid| InvalidSetting {
+                    variable: "ANALYTICS_TABLE_PREFIX".to_owned(),
+                    problem: format!("is {prefix:?}: {invalid}"),
+                })?;
+                let epoch = number("ANALYTICS_STORE_EPOCH", &self.store_epoch, 0, MAX_EPOCH as usize)?;
+                let changes = match feed {
+                    Some("nats") => self.nats(prefix)?,
+                    Some("dynamodb-streams") => Changes::Streams,
+                    other => {
+                        let must_be = "nats, or dynamodb-streams for a single proxy, with ANALYTICS_STORE=dynamodb";
+                        return Err(refuse("ANALYTICS_FEED", other.unwrap_or_default(), must_be));
+                    }
+                };
+                Ok(Storage::DynamoDb { tables, epoch: epoch.unwrap_or(0) as u64, changes })
+            }
+            Some(other) => Err(refuse("ANALYTICS_STORE", other, "embedded or dynamodb")),
+        }
+    }
+
+    fn nats(&self, prefix: &str) -> Result<Changes, InvalidSetting> {
+        // The value may hold a password.
+        let problem = |problem: &str| InvalidSetting {
+            variable: "ANALYTICS_NATS_URL".to_owned(),
+            problem: format!("{problem}: a comma-separated list of nats://[user:password@]host[:port] or tls://…"),
+        };
+        let url = text(&self.nats_url).ok_or_else(|| problem("must be set with ANALYTICS_FEED=nats"))?;
+        let nats = NatsOptions {
+            servers: url.parse().map_err(|_| problem("is not what it must be"))?,
+            credentials: parse("ANALYTICS_NATS_CREDENTIALS", &self.nats_credentials, "a file")?,
+            domain: text(&self.nats_domain).map(str::to_owned),
+            name: format!("analytics-proxy {}", std::process::id()),
+        };
+        Ok(Changes::Nats { nats, log: Changelog::of_tables(prefix) })
+    }
+
+    /// What is made up must never be counted in somebody's real tables.
+    pub(super) fn simulation_on_dynamodb(
+        &self,
+        interval: Option<Duration>,
+    ) -> Result<Option<Duration>, InvalidSetting> {
+        if text(&self.simulate).is_none() {
+            return Ok(None);
+        }
+        let named = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+        let endpoint = named.into_iter().find_map(|name| std::env::var(name).ok()).and_then(|url| url.parse().ok());
+        let host = endpoint.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+            return Ok(interval);
+        }
+        Err(refuse("ANALYTICS_SIMULATE", "true", "false with a DynamoDB that is not on this machine"))
+    }
+}

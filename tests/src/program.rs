@@ -1,0 +1,52 @@
+//! A program of the workspace, run as it is. The rule: it does not outlive its owner.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait;
+
+/// A running program; it is killed when it is dropped.
+#[derive(Debug)]
+pub struct Program(Child);
+
+impl Program {
+    /// Starts a program that was built beside the running executable, with these variables besides the caller's; none
+    /// of the caller's that begin with `ANALYTICS_` reaches it.
+    pub fn start(name: &str, arguments: &[&str], env: &[(&str, String)], output: Stdio) -> Result<Program> {
+        let path = built(name)?;
+        let mut command = Command::new(&path);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANALYTICS_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).envs(env.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(output);
+        Ok(Program(command.spawn().with_context(|| format!("start {}", path.display()))?))
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).context("send SIGTERM")?;
+        wait::until("the program to end", async || self.0.try_wait().ok()?).await
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only if the process has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program beside the running executable: tests run from `<target>/<profile>/deps`, binaries from
+/// `<target>/<profile>`.
+fn built(name: &str) -> Result<PathBuf> {
+    let own = env::current_exe().context("find the running executable")?;
+    let beside = own.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    let found = beside.into_iter().find(|path| path.is_file());
+    found.with_context(|| format!("no {name} beside {}: build the workspace", own.display()))
+}
