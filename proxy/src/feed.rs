@@ -325,6 +325,13 @@ impl Feed {
         }
     }
 
+    /// Announces what a stream carried. A version up to the store's base is from an earlier epoch: before a restore the
+    /// counter had other values under the same numbers, so what still counts of them only the store can say.
+    fn announce_streamed(&self, mut states: Vec<CounterState>, base: u64) {
+        states.retain(|state| state.versioned.version > base);
+        self.announce(&states);
+    }
+
     /// Topics that somebody watches, up to `limit` from a random start.
     pub(crate) fn sample(&self, limit: usize) -> Vec<Topic> {
         lock(&self.routing).interest.sample(limit)

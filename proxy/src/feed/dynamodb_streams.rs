@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use analytics_shared::CounterState;
 use async_trait::async_trait;
-use lambda_trigger::Announce;
 use lambda_trigger::streams::{Forgetful, ShardSource, Sink, SinkError, Start, StreamReader};
 
 use super::{Feed, Reach};
@@ -28,7 +27,7 @@ struct IntoFeed {
 #[async_trait]
 impl Sink for IntoFeed {
     async fn take(&self, states: &[CounterState]) -> Result<(), SinkError> {
-        self.feed.announce(&presented(states.to_vec(), self.base));
+        self.feed.announce_streamed(states.to_vec(), self.base);
         Ok(())
     }
 
@@ -40,12 +39,4 @@ impl Sink for IntoFeed {
         self.feed.cut.store(false, Ordering::Relaxed);
         self.feed.cover(Reach::Everything);
     }
-}
-
-/// States as the store itself would present them: a stream carries versions as they were written.
-pub(super) fn presented(mut states: Vec<CounterState>, base: u64) -> Vec<CounterState> {
-    for state in &mut states {
-        state.versioned.version = state.versioned.version.max(base);
-    }
-    states
 }

@@ -21,12 +21,10 @@ use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Subscriber};
 use futures::StreamExt;
-use lambda_trigger::Announce;
 use lambda_trigger::changelog::Changelog;
 use lambda_trigger::nats::NatsOptions;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::dynamodb_streams::presented;
 use super::{Feed, Reach};
 use delivery::Delivery;
 
@@ -211,7 +209,7 @@ impl Follower {
     fn announce(&mut self, delivery: &mut Delivery) {
         let states = delivery.take_states();
         if !states.is_empty() {
-            self.feed.announce(&presented(states, self.base));
+            self.feed.announce_streamed(states, self.base);
         }
         if let (Some(place), Some(sequence)) = (&mut self.place, delivery.last_sequence()) {
             place.sequence = place.sequence.max(sequence);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use analytics_proxy::store::{EmbeddedOptions, EmbeddedStore};
 use analytics_proxy::{EdgeConfig, FeedSource};
-use analytics_shared::{Counter, CounterState, Field, Topic};
+use analytics_shared::counts::Versioned;
+use analytics_shared::{Counter, CounterState, Counts, Field, Topic};
 use analytics_tests::hosted::Hosted;
 use analytics_tests::nats::NatsServer;
 use anyhow::{Context, Result};
@@ -83,6 +84,14 @@ impl World {
     /// Counts, and answers the counter's value then.
     pub(crate) async fn add(&self, of: &Counter, field: Field, increment: i64) -> u64 {
         applied(&*self.store, write(of, field, increment)).await.state.versioned.counts.get(field)
+    }
+
+    /// Puts a state into the log that is not the store's.
+    pub(crate) async fn say(&self, of: &Counter, version: u64, likes: u64) -> Result<()> {
+        let versioned = Versioned { version, committed_at: 1, counts: Counts::from_array([0, likes, 0, 0]) };
+        let state = CounterState { counter: of.clone(), versioned };
+        let publisher = Publisher::new(self.jetstream.clone(), self.log.clone(), Bounds::default());
+        publisher.take(&[state]).await.context("publish a state")
     }
 
     /// Keeps commits from the log from now on: they are lost to it for good, except for what is under way.
