@@ -10,12 +10,13 @@ use std::time::Duration;
 use analytics_shared::CounterState;
 use analytics_tests::nats::NatsServer;
 use analytics_tests::wait;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use async_nats::jetstream;
 use async_nats::jetstream::stream::Config;
 use futures::StreamExt;
 use lambda_trigger::changelog::{Bounds, Changelog, ChangelogError};
 use lambda_trigger::relay::event::{self, Event};
+use lambda_trigger::relay::lease::Lease;
 use lambda_trigger::relay::{Publisher, Relay, RelayOptions};
 use lambda_trigger::streams::Place;
 use serde_json::json;
@@ -187,6 +188,26 @@ async fn of_two_processes_one_reads_and_the_other_takes_over() -> Result<()> {
     script.add("s", state(&a, 4));
     complete(&client, &script).await?;
     tasks[1 - first].abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_is_no_lost_lease() -> Result<()> {
+    let server = NatsServer::hub().await?;
+    let client = jetstream(&server).await?;
+    let mut lease = Lease::take(&client, &log(), 1, "one").await.map_err(Error::msg)?;
+    let bucket = client.get_key_value("test-lease").await?;
+    // As the server has it when it took a renewal and could not say so.
+    let unheard = bucket.put("reader", "one".into()).await?;
+    let renewed = wait::until("another renewal", async || {
+        bucket.entry("reader").await.ok()?.filter(|entry| entry.revision > unheard).map(drop)
+    });
+    tokio::select! {
+        reason = lease.hold() => panic!("the lease is lost: {reason}"),
+        renewed = renewed => renewed?,
+    }
+    bucket.put("reader", "two".into()).await?;
+    assert!(wait::within("the loss to be noticed", lease.hold()).await?.contains("another process"));
     Ok(())
 }
 

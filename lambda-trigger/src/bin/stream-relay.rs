@@ -111,7 +111,8 @@ async fn poll(table_prefix: &str, options: RelayOptions) -> anyhow::Result<()> {
 impl Settings {
     fn options(&self, servers: Servers) -> RelayOptions {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let owner = format!("{}/{}", host.trim(), std::process::id());
+        // Containers may share both the name and the number.
+        let owner = format!("{}/{}/{:08x}", host.trim(), std::process::id(), fastrand::u32(..));
         RelayOptions {
             nats: NatsOptions {
                 servers,

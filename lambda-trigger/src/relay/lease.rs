@@ -2,7 +2,8 @@
 //! so that two hold it only if a clock runs wrongly, and then versions still sort out what both publish.
 //!
 //! The lease is one entry of a NATS bucket whose entries live for [`LIFETIME`]. It is taken by creating the entry, and
-//! renewed by updating the revision that the holder wrote last.
+//! renewed by updating the revision that the holder wrote last. An answer that was lost on the way may have been a yes:
+//! then the entry has the holder's own name, and is its own.
 
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const TRUSTED: Duration = Duration::from_secs(7);
 /// Between two renewals, and between two tries to get it.
 const RENEWAL: Duration = Duration::from_secs(2);
 
+/// Between two tries of a renewal that failed.
+const RETRY: Duration = Duration::from_millis(200);
+
 const KEY: &str = "reader";
 
 /// The right to read, until it is lost or released.
@@ -33,8 +37,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Waits until nobody else holds the lease of a log, and takes it. `owner` tells holders apart in the server's
-    /// bucket, for a person.
+    /// Waits until nobody else holds the lease of a log, and takes it. `owner` is this holder's name and nobody else's.
     ///
     /// # Errors
     /// The bucket is out of reach: a text for a person. Worth trying again.
@@ -57,6 +60,12 @@ impl Lease {
                     return Ok(Lease { store, owner, revision, trusted_until: asked + TRUSTED });
                 }
                 Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => {
+                    if let Some(revision) = own_revision(&store, owner).await {
+                        // Whenever it was written, it is renewed before anything is read.
+                        let mut lease = Lease { store, owner: owner.to_owned(), revision, trusted_until: asked };
+                        lease.renew(asked + TRUSTED).await?;
+                        return Ok(lease);
+                    }
                     if !std::mem::replace(&mut waits, true) {
                         tracing::info!("another process reads the stream; waiting to take over");
                     }
@@ -71,17 +80,37 @@ impl Lease {
     pub async fn hold(&mut self) -> String {
         loop {
             sleep_until((Instant::now() + RENEWAL).min(self.trusted_until)).await;
+            if let Err(reason) = self.renew(self.trusted_until).await {
+                return reason;
+            }
+        }
+    }
+
+    /// Renews the lease, trying until `deadline`; answers why it is lost.
+    async fn renew(&mut self, deadline: Instant) -> Result<(), String> {
+        loop {
             let asked = Instant::now();
             let renewal = self.store.update(KEY, self.owner.clone().into(), self.revision);
-            match timeout_at(self.trusted_until, renewal).await {
-                Ok(Ok(revision)) => (self.revision, self.trusted_until) = (revision, asked + TRUSTED),
-                Ok(Err(error)) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
-                    return "it was taken by another process, or the server forgot it".to_owned();
+            let error = match timeout_at(deadline, renewal).await {
+                Ok(Ok(revision)) => {
+                    (self.revision, self.trusted_until) = (revision, asked + TRUSTED);
+                    return Ok(());
                 }
-                Ok(Err(error)) if Instant::now() >= self.trusted_until => return error.to_string(),
-                Ok(Err(error)) => tracing::warn!(%error, "the lease cannot be renewed; trying again"),
-                Err(_) => return "it could not be renewed in time".to_owned(),
+                Ok(Err(error)) => error,
+                Err(_) => return Err("it could not be renewed in time".to_owned()),
+            };
+            if error.kind() == kv::UpdateErrorKind::WrongLastRevision {
+                match own_revision(&self.store, &self.owner).await {
+                    Some(revision) if revision != self.revision => self.revision = revision,
+                    _ => return Err("it was taken by another process, or the server forgot it".to_owned()),
+                }
+                continue;
             }
+            if Instant::now() >= deadline {
+                return Err(error.to_string());
+            }
+            tracing::warn!(%error, "the lease cannot be renewed; trying again");
+            sleep(RETRY).await;
         }
     }
 
@@ -90,4 +119,10 @@ impl Lease {
         // If this fails, the lease runs out by itself.
         let _ = self.store.delete_expect_revision(KEY, Some(self.revision)).await;
     }
+}
+
+/// The revision of the lease if it is in this owner's name; `None` also if that cannot be found out.
+async fn own_revision(store: &kv::Store, owner: &str) -> Option<u64> {
+    let entry = store.entry(KEY).await.ok()??;
+    (entry.operation == kv::Operation::Put && entry.value == owner.as_bytes()).then_some(entry.revision)
 }
