@@ -3,23 +3,22 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::content_id;
 use crate::http::{Http, post_update};
-use crate::server::{self, Server};
+use crate::server::{self, Edge, Server};
 use crate::swarm::{STALLED, Swarm};
 
 /// Who sends.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Sender<'a> {
     /// The bare loop of [`crate::floor`].
     Floor,
-    /// The proxy at this path.
-    Edge(&'a Path),
+    /// The proxy.
+    Edge(Edge<'a>),
 }
 
 /// When the next update is sent.
@@ -29,6 +28,10 @@ pub(crate) enum Pace {
     Every { interval: Duration, updates: u64 },
     /// As soon as every subscriber has the one before: the highest rate at which none is skipped.
     Sustained { during: Duration },
+    /// Each after a random pause, once every subscriber has the one before: a stream that is looked at now and then is
+    /// met at any moment of its rhythm.
+    /// For delays only: it leaves the server idle.
+    Apart { longest: Duration, updates: u64 },
 }
 
 /// One measurement.
@@ -49,7 +52,7 @@ pub(crate) struct Measured {
 pub(crate) fn measure(sender: Sender<'_>, subscribers: usize, topics: usize, paces: &[Pace]) -> Result<Vec<Measured>> {
     let server = match sender {
         Sender::Floor => Server::floor(subscribers, topics)?,
-        Sender::Edge(binary) => Server::edge(binary)?,
+        Sender::Edge(edge) => Server::edge(edge)?,
     };
     let mut swarm = Swarm::new()?;
     let publisher = Publisher::connect(sender, &server, topics)?;
@@ -80,6 +83,7 @@ impl Run {
         let start = Instant::now();
         let mut sent = 0;
         let mut seen = (0, Instant::now());
+        let mut pause: Option<Instant> = None;
         loop {
             let now = Instant::now();
             let frames = self.swarm.delivery().frames();
@@ -87,6 +91,11 @@ impl Run {
             let (due, last) = match pace {
                 Pace::Every { interval, updates } => (start + interval.mul_f64(sent as f64), sent == updates),
                 Pace::Sustained { during } => (now, now - start >= during && sent > 0),
+                Pace::Apart { longest, updates } => {
+                    let after_pause = || now + longest.mul_f64(fastrand::f64());
+                    let due = if complete { *pause.get_or_insert_with(after_pause) } else { now };
+                    (due, sent == updates)
+                }
             };
             // At fixed times the last update has its interval too, or the rate would come out too high.
             if complete && last && now >= due {
@@ -94,12 +103,13 @@ impl Run {
             }
             let free = match pace {
                 Pace::Every { .. } => !self.publisher.waiting,
-                Pace::Sustained { .. } => complete,
+                Pace::Sustained { .. } | Pace::Apart { .. } => complete,
             };
             if !last && free && now >= due {
                 self.publisher.fire()?;
                 self.swarm.delivery().sent(due);
                 sent += 1;
+                pause = None;
             }
             if frames > seen.0 || complete {
                 seen = (frames, now);
@@ -116,7 +126,9 @@ impl Run {
         let elapsed = start.elapsed();
         let cpu = (self.server.cpu()? - cpu).as_secs_f64();
         let load = (server::own_cpu()? - load).as_secs_f64();
-        ensure!(cpu > 0.0, "too little was measured: the server used no CPU time that the kernel counts");
+        let counts_delays_only = matches!(pace, Pace::Apart { .. });
+        let too_little = "too little was measured: the server used no CPU time that the kernel counts";
+        ensure!(cpu > 0.0 || counts_delays_only, "{too_little}");
         let failed = self.swarm.shortfall(sent * self.topics as u64, self.publisher.fired);
         let frame_bytes = self.swarm.frame_bytes();
         let delivery = self.swarm.delivery();
@@ -155,7 +167,10 @@ impl Publisher {
                     1 => update(0),
                     _ => format!(r#"{{"updates":[{}]}}"#, (0..topics).map(update).collect::<Vec<_>>().join(",")),
                 };
-                Way::Edge { http: Http::connect(server.address())?, request: post_update(server.address(), &body) }
+                Way::Edge {
+                    http: Http::connect(server.address())?,
+                    request: post_update(server.address(), None, &body),
+                }
             }
         };
         Ok(Publisher { way, fired: 0, waiting: false })

@@ -75,10 +75,11 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>> {
     Ok((bytes.len() - body_at >= length).then_some(Head { status, body_at, length }))
 }
 
-/// A `POST` of JSON to the trigger.
-pub(crate) fn post_update(host: SocketAddr, body: &str) -> Vec<u8> {
+/// A `POST` of JSON to the trigger, with an idempotency key or without.
+pub(crate) fn post_update(host: SocketAddr, key: Option<&str>, body: &str) -> Vec<u8> {
+    let key = key.map(|key| format!("Idempotency-Key: {key}\r\n")).unwrap_or_default();
     format!(
-        "POST /api/analytics/trigger-update HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+        "POST /api/analytics/trigger-update HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{key}\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -88,6 +89,15 @@ pub(crate) fn post_update(host: SocketAddr, body: &str) -> Vec<u8> {
 /// A `GET` of one content's counters.
 pub(crate) fn get_content(host: SocketAddr, id: &str) -> Vec<u8> {
     format!("GET /api/analytics/content?id={id} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+}
+
+/// Whether `/ready` is answered with 200.
+pub(crate) fn is_ready(host: SocketAddr) -> Result<bool> {
+    let mut stream = TcpStream::connect(host).context("connecting for HTTP")?;
+    write!(stream, "GET /ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer.starts_with(b"HTTP/1.1 200"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Durable updates over HTTP. The rule: a fixed number of calls in flight, each followed by the next as soon as it is
 //! answered; afterwards the store must hold exactly what was acknowledged.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +10,7 @@ use rustix::event::{Timespec, epoll};
 use crate::content_id;
 use crate::delivery::Delays;
 use crate::http::{Http, get_content, post_update};
-use crate::server::Server;
+use crate::server::{Edge, Server};
 use crate::swarm::STALLED;
 use crate::wire;
 
@@ -38,14 +37,27 @@ struct Call {
     request: Vec<u8>,
 }
 
-/// Posts to a fresh edge with `in_flight` connections.
-pub(crate) fn measure(edge: &Path, contents: Contents, in_flight: usize, during: Duration) -> Result<Measured> {
+/// What is posted, by how many connections.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) contents: Contents,
+    /// Whether each call has a key of its own.
+    pub(crate) keyed: bool,
+    pub(crate) in_flight: usize,
+}
+
+/// Posts to a fresh edge.
+pub(crate) fn measure(edge: Edge<'_>, load: Load, during: Duration) -> Result<Measured> {
+    let Load { contents, keyed, in_flight } = load;
     let server = Server::edge(edge)?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut numbers = 0..;
     let mut request = || {
-        let id = content_id(if contents == Contents::Hot { 0 } else { numbers.next().unwrap_or(0) });
-        post_update(server.address(), &format!(r#"{{"contentId":"{id}","field":"views","increment":1}}"#))
+        let number = numbers.next().unwrap_or(0);
+        let id = content_id(if contents == Contents::Hot { 0 } else { number });
+        let key = keyed.then(|| format!("post-{number}"));
+        let body = format!(r#"{{"contentId":"{id}","field":"views","increment":1}}"#);
+        post_update(server.address(), key.as_deref(), &body)
     };
     let mut calls = Vec::with_capacity(in_flight);
     for index in 0..in_flight {

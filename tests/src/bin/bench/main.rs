@@ -2,8 +2,9 @@
 //! figure stands beside what the kernel alone would need.
 //!
 //! `tests/bench/run` builds and starts it. Rows are groups of measurements: `fanout`, `burst` (both beside their
-//! floor), `memory`, `idle`, `ingest`.
+//! floor), `memory`, `idle`, `ingest` of the edge alone; `feeds`, `writes`, `units` of the production shape.
 
+mod bare;
 mod delivery;
 mod fanout;
 mod floor;
@@ -11,11 +12,14 @@ mod http;
 mod ingest;
 mod machine;
 mod memory;
+mod meter;
 mod report;
 mod rows;
 mod server;
+mod serverless;
 mod swarm;
 mod wire;
+mod world;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +29,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::rows::Bench;
+use crate::server::Edge;
 
 /// Descriptors that are not subscribers': the server's own reserve, which is the larger.
 const RESERVED: u64 = 600;
@@ -53,6 +58,9 @@ enum Role {
     /// The sender of the floor, which this program starts itself.
     #[command(hide = true)]
     FloorServer { subscribers: usize, coalesced: usize },
+    /// The floor of writes to DynamoDB, the same.
+    #[command(hide = true)]
+    BareWrites(bare::Writes),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,18 +70,23 @@ enum Row {
     Memory,
     Idle,
     Ingest,
+    Feeds,
+    Writes,
+    Units,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(Role::FloorServer { subscribers, coalesced }) = arguments.role {
-        return floor::serve(subscribers, coalesced);
+    match arguments.role {
+        Some(Role::FloorServer { subscribers, coalesced }) => return floor::serve(subscribers, coalesced),
+        Some(Role::BareWrites(writes)) => return bare::run(&writes),
+        None => {}
     }
     let edge = arguments.proxy.context("--proxy is missing")?;
     let edge = edge.canonicalize().with_context(|| format!("no proxy at {}", edge.display()))?;
     let scale = if arguments.quick { 1 } else { 5 };
     let bench = Bench {
-        edge: &edge,
+        edge: Edge { binary: &edge, env: &[] },
         rounds: if arguments.quick { 1 } else { 3 },
         during: Duration::from_secs(scale),
         idle_for: Duration::from_secs(6 * scale),
@@ -99,6 +112,9 @@ fn main() -> Result<()> {
             Row::Memory => bench.memory(),
             Row::Idle => bench.idle(),
             Row::Ingest => bench.ingest(),
+            Row::Feeds => bench.feeds(),
+            Row::Writes => bench.writes(),
+            Row::Units => bench.units(),
         };
         failures += table.failures();
         let table = table.markdown();

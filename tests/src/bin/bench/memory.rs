@@ -1,13 +1,12 @@
 //! What a connection costs that only waits. The rule: a slope between two counts, never a total divided by a count,
 //! so what the process needs anyway does not weigh on its connections.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use crate::content_id;
-use crate::server::Server;
+use crate::server::{Edge, Server};
 use crate::swarm::Swarm;
 
 /// Memory counts as settled when it moved by less than this, in KiB, for [`QUIET`].
@@ -45,7 +44,7 @@ impl Topics {
 
 /// Bytes of resident memory per connection, over the connections from the first count to the second, and the
 /// resident memory, in KiB, at the second.
-pub(crate) fn slope(edge: &Path, topics: Topics, from: usize, to: usize) -> Result<(f64, u64)> {
+pub(crate) fn slope(edge: Edge<'_>, topics: Topics, from: usize, to: usize) -> Result<(f64, u64)> {
     let server = Server::edge(edge)?;
     let mut swarm = Swarm::new()?;
     let mut ids = topics.chooser();
@@ -58,7 +57,7 @@ pub(crate) fn slope(edge: &Path, topics: Topics, from: usize, to: usize) -> Resu
 }
 
 /// The share of one core, in percent, that connections cost while nothing happens but heartbeats.
-pub(crate) fn idle(edge: &Path, connections: usize, during: Duration) -> Result<f64> {
+pub(crate) fn idle(edge: Edge<'_>, connections: usize, during: Duration) -> Result<f64> {
     let server = Server::edge(edge)?;
     let mut swarm = Swarm::new()?;
     swarm.grow(server.address(), connections, &mut Topics::Shared.chooser())?;

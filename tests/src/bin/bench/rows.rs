@@ -1,20 +1,20 @@
 //! What is measured, how often, and how it is tabulated. The rule: the rounds of things that are compared alternate,
 //! so a change of the machine's mood meets all of them, and ratios are taken within a round.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::fanout::{self, Pace, Sender};
-use crate::ingest::{self, Contents};
+use crate::ingest::{self, Contents, Load};
 use crate::memory::{self, Topics};
 use crate::report::{Table, grouped, median, with_range};
+use crate::server::Edge;
 
 /// What all rows share.
 pub(crate) struct Bench<'a> {
-    /// The proxy's binary.
-    pub(crate) edge: &'a Path,
+    /// The proxy, in one process with its store.
+    pub(crate) edge: Edge<'a>,
     /// How often each row is measured.
     pub(crate) rounds: usize,
     /// How long a sustained measurement lasts.
@@ -147,7 +147,8 @@ impl Bench<'_> {
         for (what, contents) in [("each another content", Contents::Distinct), ("one hot content", Contents::Hot)] {
             for in_flight in [1, 16, 256] {
                 let name = format!("{in_flight} in flight, {what}");
-                match self.each_round(|| ingest::measure(self.edge, contents, in_flight, self.during)) {
+                let load = Load { contents, keyed: false, in_flight };
+                match self.each_round(|| ingest::measure(self.edge, load, self.during)) {
                     Ok(rounds) => table.row(vec![
                         name,
                         grouped(median(rounds.iter().map(|m| m.posts_per_second))),
@@ -162,7 +163,7 @@ impl Bench<'_> {
         table
     }
 
-    fn each_round<T>(&self, measure: impl Fn() -> Result<T>) -> Result<Vec<T>, String> {
+    pub(crate) fn each_round<T>(&self, measure: impl Fn() -> Result<T>) -> Result<Vec<T>, String> {
         (0..self.rounds).map(|_| measure().map_err(told)).collect()
     }
 }
@@ -195,7 +196,7 @@ fn column(rounds: &[Result<Vec<fanout::Measured>, String>], index: usize) -> Res
 }
 
 /// An error in one line for the table; all of it, the server's log included, for whoever watches.
-fn told(error: anyhow::Error) -> String {
+pub(crate) fn told(error: anyhow::Error) -> String {
     eprintln!("failed: {error:#}");
     format!("{error:#}")
 }

@@ -8,16 +8,27 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
+
+use crate::http;
 
 /// The unit of CPU time in `/proc/<pid>/stat`: USER_HZ, 100 on every Linux whose ABI this runs on (proc(5)).
 const TICK: Duration = Duration::from_millis(10);
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// Log lines kept for the message when something fails.
 const TAIL: usize = 20;
+
+/// How an edge is started.
+#[derive(Clone, Copy)]
+pub(crate) struct Edge<'a> {
+    /// The proxy's release binary.
+    pub(crate) binary: &'a Path,
+    /// Variables besides those of every measurement.
+    pub(crate) env: &'a [(&'static str, String)],
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -32,8 +43,9 @@ type Tail = Arc<Mutex<VecDeque<String>>>;
 
 impl Server {
     /// The edge on an empty store beside its binary: a build directory is on a real disk where a temporary one may
-    /// be memory, and durable must mean durable.
-    pub(crate) fn edge(binary: &Path) -> Result<Server> {
+    /// be memory, and durable must mean durable. Variables may name another store.
+    pub(crate) fn edge(edge: Edge<'_>) -> Result<Server> {
+        let binary = edge.binary;
         let beside = binary.parent().context("the proxy's path has no directory")?;
         let data = tempfile::Builder::new().prefix("bench-").tempdir_in(beside).context("creating a data directory")?;
         let mut command = pinned(binary);
@@ -49,8 +61,11 @@ impl Server {
             .env("ANALYTICS_DATA_DIR", data.path())
             // The development default writes a line for every connection and update; production does not.
             .env("RUST_LOG", "info")
-            .env("NO_COLOR", "1");
-        Server::start(command, Some(data))
+            .env("NO_COLOR", "1")
+            .envs(edge.env.iter().map(|(name, value)| (name, value)));
+        let server = Server::start(command, Some(data))?;
+        server.wait_until_ready()?;
+        Ok(server)
     }
 
     /// The floor: this very program in its other role.
@@ -77,6 +92,16 @@ impl Server {
             Err(RecvTimeoutError::Disconnected) => bail!("the server ended at its start\n{}", server.log()),
         };
         Ok(server)
+    }
+
+    /// Over a stream an edge takes no connections before it follows the stream.
+    fn wait_until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + START_WITHIN;
+        while !http::is_ready(self.address)? {
+            ensure!(Instant::now() < deadline, "the server does not become ready\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Where it listens.
@@ -125,7 +150,7 @@ fn cpu_of(pid: &str) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
-fn pinned(program: &Path) -> Command {
+pub(crate) fn pinned(program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", "0"]).arg(program);
     command
