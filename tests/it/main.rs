@@ -27,6 +27,7 @@ mod shared_properties;
 mod store_suite;
 mod streams;
 mod subscription;
+mod template;
 mod tokens;
 mod totals;
 mod upstream;

@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
@@ -40,6 +40,15 @@ impl Drop for Program {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// What a program that was built beside the running executable prints, as it is called on the shell.
+pub fn output(name: &str, arguments: &[&str]) -> Result<String> {
+    let path = built(name)?;
+    let output = Command::new(&path).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("start {}", path.display()))?;
+    ensure!(output.status.success(), "{name} ended with {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("{name} prints something that is no text"))
 }
 
 /// A program beside the running executable: tests run from `<target>/<profile>/deps`, binaries from
