@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod messages;
 mod nats_feed;
+mod nats_permissions;
 mod origins;
 mod performance_vectors;
 mod plugin;

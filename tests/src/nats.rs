@@ -1,6 +1,8 @@
 //! A real nats-server with JetStream. The rule: it owns its process and its files; it comes back on the same port, with
 //! its files or without them.
 
+pub mod deployed;
+
 use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +14,7 @@ use lambda_trigger::nats::NatsOptions;
 use tempfile::TempDir;
 
 use crate::wait;
+use deployed::Deployed;
 
 /// The domain of [`NatsServer::hub`].
 pub const HUB: &str = "hub";
@@ -31,12 +34,14 @@ pub struct NatsServer {
     child: Option<Owned>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Kind {
     /// A hub that leaves can join, with a JetStream domain of its own.
     Hub,
     /// A leaf of the hub that listens there.
     Leaf(SocketAddr),
+    /// What production runs.
+    Deployed(Deployed),
 }
 
 #[derive(Debug)]
@@ -65,12 +70,9 @@ impl NatsServer {
         let mut last = None;
         for _ in 0..TRIES {
             let address = free_address()?;
-            let leaves = match kind {
-                Kind::Hub => Some(free_address()?),
-                Kind::Leaf(_) => None,
-            };
+            let leaves = if kind.is_hub() { Some(free_address()?) } else { None };
             let files = tempfile::tempdir().context("create a directory for the server")?;
-            let mut server = NatsServer { address, leaves, kind, files, child: None };
+            let mut server = NatsServer { address, leaves, kind: kind.clone(), files, child: None };
             match server.start_again().await {
                 Ok(()) => return Ok(server),
                 Err(error) => last = Some(error),
@@ -82,8 +84,7 @@ impl NatsServer {
     /// Starts a server that was killed: same ports, and whatever files there are.
     pub async fn start_again(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "the server is still running");
-        let configuration = self.files.path().join("server.conf");
-        fs::write(&configuration, self.configuration()).context("write the configuration")?;
+        let configuration = self.configure().context("write the configuration")?;
         // What an earlier life wrote says nothing about this one.
         fs::write(self.files.path().join("log"), "").context("empty the log")?;
         let mut command = Command::new(program()?);
@@ -126,26 +127,41 @@ impl NatsServer {
         }
     }
 
-    fn configuration(&self) -> String {
+    /// Writes the configuration, and answers where it is.
+    fn configure(&self) -> Result<PathBuf> {
         let address = self.address;
         let (host, port) = (address.ip(), address.port());
-        let files = self.files.path().display();
+        let files = self.files.path();
         let listen = format!("listen: \"{host}:{port}\"\n");
-        match (self.kind, self.leaves) {
+        let text = match (&self.kind, self.leaves) {
+            (Kind::Deployed(deployed), leaves) => return deployed.configure(files, address, leaves),
             (Kind::Leaf(hub), _) => {
                 format!("{listen}leafnodes {{ reconnect: 1, remotes: [{{ url: \"nats://{hub}\" }}] }}\n")
             }
             (Kind::Hub, leaves) => {
                 let leaves = leaves.map(|at| format!("leafnodes {{ listen: \"{at}\" }}\n")).unwrap_or_default();
-                format!(
-                    "{listen}server_name: hub\njetstream {{ store_dir: \"{files}/store\", domain: {HUB} }}\n{leaves}"
-                )
+                let store = files.join("store");
+                let store = store.display();
+                format!("{listen}server_name: hub\njetstream {{ store_dir: \"{store}\", domain: {HUB} }}\n{leaves}")
             }
-        }
+        };
+        let configuration = files.join("server.conf");
+        fs::write(&configuration, text)?;
+        Ok(configuration)
     }
 
     fn log(&self) -> String {
         fs::read_to_string(self.files.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Kind {
+    fn is_hub(&self) -> bool {
+        match self {
+            Kind::Hub => true,
+            Kind::Leaf(_) => false,
+            Kind::Deployed(deployed) => deployed.is_hub(),
+        }
     }
 }
 
