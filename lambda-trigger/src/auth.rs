@@ -12,6 +12,7 @@ pub(crate) mod query;
 use std::borrow::Cow;
 use std::sync::Once;
 
+use analytics_shared::performance::PerformanceConfig;
 use analytics_shared::tenant::Refused;
 use analytics_shared::token::{TokenError, Verifier};
 use analytics_shared::{Authority, Code, Failure};
@@ -28,6 +29,16 @@ pub enum Mode {
     Development,
     /// Everybody: every call that touches counters needs a token.
     Production,
+}
+
+impl Mode {
+    /// How scores and ratings are made where nothing else is said.
+    pub fn performance(self) -> PerformanceConfig {
+        match self {
+            Mode::Development => PerformanceConfig::development(),
+            Mode::Production => PerformanceConfig::production(),
+        }
+    }
 }
 
 /// Decides what a request may do.

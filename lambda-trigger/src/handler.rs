@@ -29,6 +29,9 @@ use crate::cors::{self, Origins};
 use crate::reply;
 use crate::store::CounterStore;
 
+/// The largest body where nothing else is said, in bytes.
+pub const MAX_BODY_BYTES: usize = 1_048_576;
+
 /// What a [`Handler`] is built from.
 pub struct HandlerConfig {
     /// Where counts are kept.

@@ -15,6 +15,7 @@
 //! | [`changelog`] | the log of changes in NATS JetStream: names, subjects, messages |
 //! | [`relay`] | from the one into the other |
 //! | [`nats`] | how a process reaches NATS |
+//! | [`settings`] | settings that several programs have in common |
 
 pub mod auth;
 pub mod changelog;
@@ -24,6 +25,7 @@ pub mod handler;
 pub mod nats;
 pub mod relay;
 pub mod reply;
+pub mod settings;
 pub mod store;
 pub mod streams;
 

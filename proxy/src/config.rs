@@ -7,9 +7,11 @@ mod resolve;
 mod storage;
 
 use clap::Parser;
+use lambda_trigger::settings::{CallSettings, TableSettings};
 
+pub use lambda_trigger::settings::InvalidSetting;
 pub use open::Opened;
-pub use resolve::{InvalidSetting, Resolved, Upstream, unknown_variables};
+pub use resolve::{Resolved, Upstream, unknown_variables};
 pub use storage::{Changes, Storage};
 
 /// Live content counts at the edge.
@@ -19,10 +21,8 @@ pub use storage::{Changes, Storage};
 #[derive(Parser, Clone)]
 #[command(name = "analytics-proxy", version, max_term_width = 120)]
 pub struct Settings {
-    /// development (default) trusts whoever calls; production wants a token from everybody. Must be set to bind
-    /// anything but loopback.
-    #[arg(long, env = "ANALYTICS_MODE", value_name = "MODE")]
-    mode: Option<String>,
+    #[command(flatten)]
+    calls: CallSettings,
     /// Address to bind. Default 127.0.0.1, and ::1 beside it.
     #[arg(long, env = "ANALYTICS_BIND", value_name = "ADDRESS")]
     bind: Option<String>,
@@ -48,12 +48,8 @@ pub struct Settings {
     /// (for a single proxy).
     #[arg(long, env = "ANALYTICS_FEED", value_name = "FEED")]
     feed: Option<String>,
-    /// What the names of the DynamoDB tables begin with; the stream in NATS is named after it. Default analytics.
-    #[arg(long, env = "ANALYTICS_TABLE_PREFIX", value_name = "PREFIX")]
-    table_prefix: Option<String>,
-    /// The epoch of the store in DynamoDB, raised after a restore; the same in every program. Default 0.
-    #[arg(long, env = "ANALYTICS_STORE_EPOCH", value_name = "N")]
-    store_epoch: Option<String>,
+    #[command(flatten)]
+    tables: TableSettings,
     /// Where NATS is: a comma-separated list of nats://[user:password@]host[:port] or tls://…. Required by the feed nats.
     #[arg(long, env = "ANALYTICS_NATS_URL", value_name = "URLS", hide_env_values = true)]
     nats_url: Option<String>,
@@ -63,29 +59,13 @@ pub struct Settings {
     /// The JetStream domain of the hub. Default: that of the server connected to.
     #[arg(long, env = "ANALYTICS_NATS_DOMAIN", value_name = "NAME")]
     nats_domain: Option<String>,
-    /// Directory of the counters Default analytics-data.
+    /// Directory of the counters. Default analytics-data.
     #[arg(long, env = "ANALYTICS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<String>,
     /// Starts a new epoch of the store, once, after its file was restored from a backup: what clients remember of
     /// the time since then is void.
     #[arg(long)]
     new_epoch: bool,
-    /// Secret of HS256 tokens, at least 32 bytes. Required in production.
-    #[arg(long, env = "ANALYTICS_JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
-    jwt_secret: Option<String>,
-    /// Algorithms allowed: HS256.
-    #[arg(long, env = "ANALYTICS_JWT_ALGORITHMS", value_name = "LIST")]
-    jwt_algorithms: Option<String>,
-    /// The `iss` that tokens must have. Default: any.
-    #[arg(long, env = "ANALYTICS_JWT_ISSUER", value_name = "TEXT")]
-    jwt_issuer: Option<String>,
-    /// The `aud` that tokens must name. Default: none, and tokens that name one are refused.
-    #[arg(long, env = "ANALYTICS_JWT_AUDIENCE", value_name = "TEXT")]
-    jwt_audience: Option<String>,
-    /// Pages that may call: a comma-separated list of scheme://host[:port], scheme://*.domain or *. Default: any in
-    /// development, pages of this host in production.
-    #[arg(long, env = "ANALYTICS_ALLOWED_ORIGINS", value_name = "LIST")]
-    allowed_origins: Option<String>,
     /// Whether increments are made up for what is watched: true or false. Default: true in development.
     #[arg(long, env = "ANALYTICS_SIMULATE", value_name = "BOOL")]
     simulate: Option<String>,
@@ -113,9 +93,6 @@ pub struct Settings {
     /// The largest message from a client, in bytes. Default 65536.
     #[arg(long, env = "ANALYTICS_MAX_MESSAGE_BYTES", value_name = "N")]
     max_message_bytes: Option<String>,
-    /// The largest body of a call, in bytes. Default 1048576.
-    #[arg(long, env = "ANALYTICS_MAX_BODY_BYTES", value_name = "N")]
-    max_body_bytes: Option<String>,
     /// Messages a connection may send per second, twice as many at once. Default 50.
     #[arg(long, env = "ANALYTICS_MESSAGES_PER_SECOND", value_name = "N")]
     messages_per_second: Option<String>,
@@ -125,7 +102,4 @@ pub struct Settings {
     /// Seconds over which connections are closed on SIGTERM. Default 10.
     #[arg(long, env = "ANALYTICS_DRAIN_SECONDS", value_name = "SECONDS")]
     drain_seconds: Option<String>,
-    /// A JSON file of performance thresholds that replace the defaults of the mode, in whole or in part.
-    #[arg(long, env = "ANALYTICS_PERFORMANCE_CONFIG", value_name = "FILE")]
-    performance_config: Option<String>,
 }

@@ -4,13 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use analytics_shared::version::MAX_EPOCH;
 use lambda_trigger::changelog::Changelog;
 use lambda_trigger::dynamodb::Tables;
 use lambda_trigger::nats::NatsOptions;
+use lambda_trigger::settings::{InvalidSetting, parse, refuse, text};
 
-use super::resolve::{number, parse, refuse, text};
-use super::{InvalidSetting, Settings};
+use super::Settings;
 
 /// Where counters are kept.
 #[derive(Debug)]
@@ -61,12 +60,8 @@ impl Settings {
                 Some(other) => Err(refuse("ANALYTICS_FEED", other, "embedded with ANALYTICS_STORE=embedded")),
             },
             Some("dynamodb") => {
-                let prefix = text(&self.table_prefix).unwrap_or("analytics");
-                let tables = Tables::new(prefix).map_err(|invalid| InvalidSetting {
-                    variable: "ANALYTICS_TABLE_PREFIX".to_owned(),
-                    problem: format!("is {prefix:?}: {invalid}"),
-                })?;
-                let epoch = number("ANALYTICS_STORE_EPOCH", &self.store_epoch, 0, MAX_EPOCH as usize)?;
+                let (prefix, tables) = self.tables.tables()?;
+                let epoch = self.tables.epoch()?;
                 let changes = match feed {
                     Some("nats") => self.nats(prefix)?,
                     Some("dynamodb-streams") => Changes::Streams,
@@ -75,7 +70,7 @@ impl Settings {
                         return Err(refuse("ANALYTICS_FEED", other.unwrap_or_default(), must_be));
                     }
                 };
-                Ok(Storage::DynamoDb { tables, epoch: epoch.unwrap_or(0) as u64, changes })
+                Ok(Storage::DynamoDb { tables, epoch, changes })
             }
             Some(other) => Err(refuse("ANALYTICS_STORE", other, "embedded or dynamodb")),
         }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use lambda_trigger::CounterStore;
 use lambda_trigger::auth::{Auth, Mode};
 use lambda_trigger::cors::Origins;
-use lambda_trigger::handler::{Handler, HandlerConfig, Status};
+use lambda_trigger::handler::{Handler, HandlerConfig, MAX_BODY_BYTES, Status};
 use lambda_trigger::store::Unreadable;
 
 use super::{Edge, Inner, Stage, TrustedProxies};
@@ -102,15 +102,12 @@ impl EdgeConfig {
             max_connections_per_ip: None,
             max_content_ids: 1000,
             max_message_bytes: 65_536,
-            max_body_bytes: 1_048_576,
+            max_body_bytes: MAX_BODY_BYTES,
             messages_per_second: 50,
             heartbeat_interval: Duration::from_secs(30),
             heartbeat_timeout: Duration::from_secs(60),
             origins: None,
-            performance: match mode {
-                Mode::Development => PerformanceConfig::development(),
-                Mode::Production => PerformanceConfig::production(),
-            },
+            performance: mode.performance(),
             simulation: None,
             drain: Duration::from_secs(10),
             sweep: Duration::from_secs(300),
