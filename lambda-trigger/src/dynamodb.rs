@@ -48,6 +48,7 @@ use tokio::time::Instant;
 use self::chain::Chain;
 use self::client::Lost;
 use self::patience::{Limits, Patience};
+use crate::deadline;
 use crate::store::{Applied, CounterStore, Outcome, Refusal, Unreadable, Write};
 
 pub use self::client::DynamoClient;
@@ -108,7 +109,7 @@ impl CounterStore for DynamoStore {
     }
 
     async fn apply(&self, writes: Vec<Write>) -> Vec<Outcome> {
-        let deadline = Instant::now() + self.deadline;
+        let deadline = deadline::of_call(self.deadline);
         let count = writes.len();
         let room = u32::try_from(count).ok().and_then(|n| Arc::clone(&self.queue).try_acquire_many_owned(n).ok());
         let Some(room) = room else { return vec![Err(unavailable("too many updates are waiting")); count] };
@@ -125,7 +126,7 @@ impl CounterStore for DynamoStore {
     }
 
     async fn read(&self, topics: &[Topic]) -> Result<Vec<CounterState>, Unreadable> {
-        let deadline = Instant::now() + self.deadline;
+        let deadline = deadline::of_call(self.deadline);
         let plan = read::Plan::of(topics);
         let inner = Arc::clone(&self.inner);
         let work = async move { inner.read(plan, &inner.patience(deadline)).await };

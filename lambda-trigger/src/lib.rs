@@ -16,12 +16,18 @@
 //! | [`relay`] | from the one into the other |
 //! | [`nats`] | how a process reaches NATS |
 //! | [`settings`] | settings that several programs have in common |
+//! | [`function`], [`invocation`], [`deadline`] | the handler as a Lambda function; how long one call may take |
+//! | [`logging`] | the log in a Lambda |
 
 pub mod auth;
 pub mod changelog;
 pub mod cors;
+pub mod deadline;
 pub mod dynamodb;
+pub mod function;
 pub mod handler;
+pub mod invocation;
+pub mod logging;
 pub mod nats;
 pub mod relay;
 pub mod reply;

@@ -3,22 +3,19 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use aws_config::BehaviorVersion;
 use clap::Parser;
 use lambda_runtime::{LambdaEvent, service_fn};
 use lambda_trigger::changelog::{Bounds, Changelog, MAX_BYTES};
+use lambda_trigger::dynamodb::Tables;
 use lambda_trigger::nats::{InvalidServers, NatsOptions, Servers};
 use lambda_trigger::relay::event::{self, Answer, Event};
 use lambda_trigger::relay::{Publisher, Relay, RelayOptions};
 use lambda_trigger::streams::DynamoDbStreams;
+use lambda_trigger::{invocation, logging, settings};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-
-/// What of a Lambda's time is left to answer in.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
 
 /// Carries every change of the counters from the DynamoDB Stream to NATS JetStream.
 ///
@@ -27,9 +24,9 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
 #[derive(Parser)]
 #[command(name = "stream-relay", version, max_term_width = 120)]
 struct Settings {
-    /// What the names of the tables begin with; the stream is named after it.
-    #[arg(long, env = "ANALYTICS_TABLE_PREFIX", value_name = "PREFIX", default_value = "analytics")]
-    table_prefix: String,
+    /// What the names of the tables begin with; the stream is named after it. Default analytics.
+    #[arg(long, env = "ANALYTICS_TABLE_PREFIX", value_name = "PREFIX")]
+    table_prefix: Option<String>,
     /// Where NATS is: a comma-separated list of nats://[user:password@]host[:port] or tls://….
     #[arg(long, env = "ANALYTICS_NATS_URL", value_name = "URLS", hide_env_values = true)]
     nats_url: String,
@@ -56,15 +53,19 @@ fn main() -> ExitCode {
         eprintln!("stream-relay: ANALYTICS_NATS_URL is {InvalidServers}");
         return ExitCode::from(2);
     };
-    let options = settings.options(servers);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
+    let (prefix, tables) = match settings::tables(&settings.table_prefix) {
+        Ok(tables) => tables,
+        Err(invalid) => {
+            eprintln!("stream-relay: {invalid}");
+            return ExitCode::from(2);
+        }
+    };
+    let options = settings.options(servers, prefix);
+    logging::start();
     let run = || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let is_lambda = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
-        runtime.block_on(async {
-            if is_lambda { serve(options).await } else { poll(&settings.table_prefix, options).await }
-        })
+        runtime.block_on(async { if is_lambda { serve(options).await } else { poll(&tables, options).await } })
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,20 +82,18 @@ async fn serve(options: RelayOptions) -> anyhow::Result<()> {
     let client = nats.connect().await?;
     let publisher = Publisher::new(nats.jetstream(client), log, bounds);
     let handle = service_fn(async |LambdaEvent { payload, context }: LambdaEvent<Event>| {
-        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let answer = event::relay(&payload, &publisher, left.saturating_sub(TIME_TO_ANSWER)).await;
+        let answer = event::relay(&payload, &publisher, invocation::time_to_work(&context)).await;
         Ok::<Answer, lambda_runtime::Error>(answer)
     });
     lambda_runtime::run(handle).await.map_err(anyhow::Error::from_boxed)
 }
 
 /// As a process.
-async fn poll(table_prefix: &str, options: RelayOptions) -> anyhow::Result<()> {
+async fn poll(tables: &Tables, options: RelayOptions) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let table = format!("{table_prefix}-counters");
-    let source = DynamoDbStreams::new(&aws, table);
+    let source = DynamoDbStreams::new(&aws, tables.counters().to_owned());
     let relay = Relay::new(options, Arc::new(source)).await.context("the relay cannot start")?;
     relay
         .run_until(async {
@@ -109,7 +108,7 @@ async fn poll(table_prefix: &str, options: RelayOptions) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    fn options(&self, servers: Servers) -> RelayOptions {
+    fn options(&self, servers: Servers, prefix: &str) -> RelayOptions {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         // Containers may share both the name and the number.
         let owner = format!("{}/{}/{:08x}", host.trim(), std::process::id(), fastrand::u32(..));
@@ -120,7 +119,7 @@ impl Settings {
                 domain: self.nats_domain.clone(),
                 name: format!("stream-relay {owner}"),
             },
-            log: Changelog::of_tables(&self.table_prefix),
+            log: Changelog::of_tables(prefix),
             bounds: Bounds { max_bytes: self.nats_max_bytes, replicas: self.nats_replicas.into() },
             owner,
         }

@@ -13,14 +13,13 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::client::DynamoClient;
 use super::failure::Failed;
 use super::item::{self, Item, n, s};
 use super::options::{Clock, DynamoOptions};
 use super::patience::{Limits, Patience};
 use super::tables::{EXPIRES, Tables};
+use crate::deadline;
 
 /// How long a proxy counts after it was last seen.
 pub const PRESENCE_LIFETIME: Duration = Duration::from_secs(30);
@@ -66,9 +65,8 @@ impl DynamoPresence {
         let attributes = [(CONNECTIONS, n(connections)), (SEEN, n(now)), (EXPIRES, n(expires))];
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
         let item: Item = key(proxy).into_iter().chain(attributes).collect();
-        let this = self.clone();
+        let (this, mut patience) = (self.clone(), self.patience());
         self.run(async move {
-            let mut patience = this.patience();
             loop {
                 let end = patience.next().ok_or_else(late)?;
                 let request = this.client.sdk().put_item().table_name(this.tables.presence());
@@ -84,9 +82,8 @@ impl DynamoPresence {
 
     /// Says that a proxy has ended.
     pub async fn leave(&self, proxy: &str) -> Result<(), PresenceError> {
-        let (this, key) = (self.clone(), key(proxy));
+        let (this, key, mut patience) = (self.clone(), key(proxy), self.patience());
         self.run(async move {
-            let mut patience = this.patience();
             loop {
                 let end = patience.next().ok_or_else(late)?;
                 let request = this.client.sdk().delete_item().table_name(this.tables.presence());
@@ -102,9 +99,8 @@ impl DynamoPresence {
 
     /// The open sockets of all proxies seen lately.
     pub async fn connected(&self) -> Result<u64, PresenceError> {
-        let this = self.clone();
+        let (this, mut patience) = (self.clone(), self.patience());
         self.run(async move {
-            let mut patience = this.patience();
             let since = (this.clock)().saturating_sub(PRESENCE_LIFETIME.as_millis() as u64);
             let (mut sum, mut start) = (0_u64, None::<Item>);
             loop {
@@ -143,7 +139,7 @@ impl DynamoPresence {
     }
 
     fn patience(&self) -> Patience {
-        Patience::new(self.limits, Instant::now() + self.deadline)
+        Patience::new(self.limits, deadline::of_call(self.deadline))
     }
 
     async fn run<T: Send + 'static>(

@@ -1,0 +1,132 @@
+//! The handler as a Lambda function with a URL. The rule: the handler sees the request as its client sent it, and the
+//! client gets an answer of the contract before Lambda ends the call, whatever DynamoDB does.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Response, Uri};
+use lambda_http::{Body, Request, RequestExt};
+use tokio::time::Instant;
+
+use crate::auth::Auth;
+use crate::cors::Origins;
+use crate::dynamodb::{DynamoClient, DynamoOptions, DynamoPresence, DynamoStore, EpochTooLarge};
+use crate::handler::{Handler, HandlerConfig, Status};
+use crate::settings::Calls;
+use crate::store::Unreadable;
+use crate::{deadline, invocation};
+
+/// What a container makes once and uses for every call.
+pub struct Function {
+    handler: Handler,
+}
+
+impl Function {
+    /// A function over tables. Starts nothing and asks nothing.
+    ///
+    /// # Errors
+    /// The epoch leaves no versions.
+    pub fn new(client: DynamoClient, options: DynamoOptions, calls: Calls) -> Result<Function, EpochTooLarge> {
+        let Calls { mode, verifier, origins, max_body_bytes, performance } = calls;
+        let presence = DynamoPresence::new(client.clone(), &options);
+        let handler = Handler::new(HandlerConfig {
+            store: Arc::new(DynamoStore::new(client, options)?),
+            auth: Auth::new(mode, verifier),
+            origins: origins.unwrap_or_else(|| Origins::unset(mode)),
+            performance: Arc::new(performance),
+            status: Arc::new(OfAllProxies(presence)),
+            max_body_bytes,
+        });
+        Ok(Function { handler })
+    }
+
+    /// Answers one call.
+    pub async fn call(&self, request: Request) -> Response<Body> {
+        let time = request.lambda_context_ref().map(invocation::time_to_work).unwrap_or_default();
+        let answer = deadline::within(Instant::now() + time, self.handler.handle(as_sent(request))).await;
+        answer.map(|body| if body.is_empty() { Body::Empty } else { Body::from(Vec::from(body)) })
+    }
+}
+
+/// The request without what was made of its target on the way: a whole URL, with a host and scheme filled in and dots in
+/// its path resolved.
+fn as_sent(request: Request) -> http::Request<Bytes> {
+    let path = request.raw_http_path();
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let (mut head, body) = request.into_parts();
+    // What is no target of a request (RFC 9112 §3.2.1) is no path of ours either.
+    head.uri = PathAndQuery::try_from(target).map(Uri::from).unwrap_or_default();
+    let body = match body {
+        Body::Text(text) => text.into(),
+        Body::Binary(bytes) => bytes.into(),
+        _ => Bytes::new(),
+    };
+    http::Request::from_parts(head, body)
+}
+
+/// The status of proxies that this process does not know but through their table.
+struct OfAllProxies(DynamoPresence);
+
+#[async_trait]
+impl Status for OfAllProxies {
+    fn simulation_running(&self) -> bool {
+        false
+    }
+
+    async fn connected_clients(&self) -> Result<u64, Unreadable> {
+        self.0.connected().await.map_err(|error| Unreadable(error.to_string()))
+    }
+
+    fn now_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+    use http::header::HOST;
+
+    fn event(path: &str, query: &str, rest: &str) -> http::Request<Bytes> {
+        let text = format!(
+            r#"{{"version":"2.0","routeKey":"$default","rawPath":{path:?},"rawQueryString":{query:?},
+                "headers":{{"host":"x.example:8443","x-forwarded-proto":"https","content-type":"application/json"}},
+                "requestContext":{{"stage":"$default","domainName":"other.example",
+                    "http":{{"method":"POST","path":{path:?},"protocol":"HTTP/1.1","sourceIp":"192.0.2.1"}}}}{rest}}}"#
+        );
+        as_sent(lambda_http::request::from_str(&text).expect("an event of a function's URL"))
+    }
+
+    #[test]
+    fn path_query_and_host_stay_as_they_were_sent() {
+        for (path, query) in [
+            ("/api/analytics/content", "id=a%2Fb&id=c+d&ids=%E2%82%AC,x&empty="),
+            ("/api/x/../analytics/content", ""),
+            ("/api/analytics/%63ontent", "a=1&a=2"),
+        ] {
+            let request = event(path, query, "");
+            assert_eq!((request.uri().path(), request.uri().query().unwrap_or_default()), (path, query));
+            assert_eq!(request.uri().authority(), None, "the Host counts");
+            assert_eq!(request.headers().get(HOST).and_then(|host| host.to_str().ok()), Some("x.example:8443"));
+            assert_eq!(request.method(), Method::POST);
+        }
+    }
+
+    #[test]
+    fn a_body_comes_as_text_or_in_base64() {
+        for (rest, body) in [
+            ("", ""),
+            (r#","body":"{\"a\":1}","isBase64Encoded":false"#, "{\"a\":1}"),
+            (r#","body":"eyJhIjoxfQ==","isBase64Encoded":true"#, "{\"a\":1}"),
+        ] {
+            assert_eq!(event("/", "", rest).into_body(), body, "{rest}");
+        }
+    }
+}
