@@ -153,6 +153,12 @@ pub fn without_token(path_and_query: &str) -> Option<String> {
     Some(if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) })
 }
 
+/// The token that a request sends, from whichever place, for whoever passes the request on; `None` also where two differ
+/// or one is unreadable.
+pub fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Option<Cow<'r, str>> {
+    Presented::of(headers, query).token().ok().flatten()
+}
+
 /// What a request sends by way of tokens.
 #[derive(Default)]
 struct Presented<'r> {

@@ -16,7 +16,7 @@ pub mod trigger;
 use std::sync::Arc;
 
 use analytics_shared::performance::PerformanceConfig;
-use analytics_shared::{Code, Failure};
+use analytics_shared::{Authority, Code, Failure};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -59,6 +59,20 @@ pub enum Admission {
     Answered(Response<Bytes>),
     /// The call goes on with [`Handler::answer`].
     Admitted(Call),
+}
+
+/// What [`Handler::screen`] decided.
+pub enum Screening {
+    /// The answer is known without asking anybody: a refusal or a preflight's.
+    Answered(Response<Bytes>),
+    /// The call may go on to the handler of another process.
+    Passed(Passage),
+}
+
+/// A call that was screened.
+pub struct Passage {
+    wants_body: bool,
+    manner: Manner,
 }
 
 /// A call that was admitted.
@@ -109,23 +123,31 @@ impl Handler {
 
     /// Decides what can be decided before the body is read: whoever may not call makes nobody buffer its megabyte.
     pub fn admit(&self, head: &Parts) -> Admission {
-        let manner = match self.manner(head) {
-            Ok(manner) => manner,
+        let (route, manner) = match self.route(head) {
+            Ok(routed) => routed,
             Err(reply) => return Admission::Answered(*reply),
         };
-        let Some(route) = Route::of(head.uri.path()) else {
-            let failure = Failure::new(Code::NotFound, "nothing lives at this path");
-            return Admission::Answered(manner.send(reply::failure(&failure)));
-        };
-        if head.method == Method::OPTIONS {
-            return Admission::Answered(manner.send(cors::preflight(route.methods())));
-        }
-        if !route.knows(&head.method) {
-            return Admission::Answered(manner.send(reply::method_not_allowed(route.methods())));
-        }
         match self.task(route, head) {
             Ok(task) => Admission::Admitted(Call { task, manner }),
             Err(failure) => Admission::Answered(manner.send(reply::failure(&failure))),
+        }
+    }
+
+    /// [`Handler::admit`] for a call that the handler of another process answers: the same refusals before its body is
+    /// read, but for what the query asks for, which only that handler judges.
+    pub fn screen(&self, head: &Parts) -> Screening {
+        let (route, manner) = match self.route(head) {
+            Ok(routed) => routed,
+            Err(reply) => return Screening::Answered(*reply),
+        };
+        let wants_body = match route {
+            Route::Trigger if head.method == Method::POST => self.admit_post(head).map(|_| true),
+            Route::Content => self.grant(head).map(|_| false),
+            Route::Trigger | Route::Performance => Ok(false),
+        };
+        match wants_body {
+            Ok(wants_body) => Screening::Passed(Passage { wants_body, manner }),
+            Err(failure) => Screening::Answered(manner.send(reply::failure(&failure))),
         }
     }
 
@@ -175,21 +197,53 @@ impl Handler {
         }
     }
 
+    /// Where a call goes and how it is answered, or the finished answer to one that goes nowhere: a foreign page's, a
+    /// preflight, one of another method.
+    fn route(&self, head: &Parts) -> Result<(Route, Manner), Box<Response<Bytes>>> {
+        let manner = self.manner(head)?;
+        let answered = |reply| Err(Box::new(manner.send(reply)));
+        let Some(route) = Route::of(head.uri.path()) else {
+            return answered(reply::failure(&Failure::new(Code::NotFound, "nothing lives at this path")));
+        };
+        if head.method == Method::OPTIONS {
+            return answered(cors::preflight(route.methods()));
+        }
+        if !route.knows(&head.method) {
+            return answered(reply::method_not_allowed(route.methods()));
+        }
+        Ok((route, manner))
+    }
+
     fn task(&self, route: Route, head: &Parts) -> Result<Task, Failure> {
-        let query = head.uri.query();
-        let grant = || self.config.auth.authorize(&head.headers, query);
         Ok(match route {
-            Route::Trigger if head.method == Method::POST => {
-                let authority = grant()?.authority;
-                Task::Trigger(trigger::Post::admit(authority, &head.headers, self.config.max_body_bytes)?)
-            }
+            Route::Trigger if head.method == Method::POST => Task::Trigger(self.admit_post(head)?),
             Route::Trigger => Task::Status,
             Route::Content => {
-                let authority = grant()?.authority;
-                Task::Content(content::Poll::admit(&authority, query.unwrap_or_default(), &self.config.performance)?)
+                let query = head.uri.query().unwrap_or_default();
+                Task::Content(content::Poll::admit(&self.grant(head)?, query, &self.config.performance)?)
             }
             Route::Performance => Task::Performance,
         })
+    }
+
+    fn admit_post(&self, head: &Parts) -> Result<trigger::Post, Failure> {
+        trigger::Post::admit(self.grant(head)?, &head.headers, self.config.max_body_bytes)
+    }
+
+    fn grant(&self, head: &Parts) -> Result<Authority, Failure> {
+        Ok(self.config.auth.authorize(&head.headers, head.uri.query())?.authority)
+    }
+}
+
+impl Passage {
+    /// Whether the answer depends on the request's body.
+    pub fn wants_body(&self) -> bool {
+        self.wants_body
+    }
+
+    /// The answer that was made elsewhere, dressed for the page that asks.
+    pub fn answer(self, reply: Response<Bytes>) -> Response<Bytes> {
+        self.manner.send(reply)
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use analytics_shared::{Code, Failure};
 use bytes::{Bytes, BytesMut};
 use http::{Response, request};
-use lambda_trigger::handler::{Admission, Handler};
+use lambda_trigger::handler::{Admission, Call, Handler, Passage, Screening};
 use lambda_trigger::reply;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+
+use crate::forward::Forwarder;
 
 /// How much of a body that nobody wants is read all the same, in largest bodies, and for how long.
 const DISCARDED_BODIES: usize = 4;
@@ -19,21 +21,43 @@ const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// How long a body may take to come, and an answer to be taken, in all.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
+/// Who answers the calls that the handler of this process lets through.
+pub(crate) enum Calls {
+    /// The same handler.
+    Here,
+    /// That of a function elsewhere.
+    Forwarded(Forwarder),
+}
+
+/// A call that was let through.
+enum Ticket<'c> {
+    Here(Call),
+    Forwarded(&'c Forwarder, Passage),
+}
+
 /// Answers a request for one of the handler's paths.
-pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &request::Parts) -> pingora::Result<()> {
-    let response = match handler.admit(head) {
-        Admission::Answered(response) => {
+pub(crate) async fn answer(
+    calls: &Calls,
+    handler: &Handler,
+    session: &mut Session,
+    head: &request::Parts,
+) -> pingora::Result<()> {
+    let response = match calls.admit(handler, head) {
+        Err(response) => {
             discard_body(session, handler.max_body_bytes()).await;
-            response
+            *response
         }
-        Admission::Admitted(call) => {
-            let body = match call.wants_body() {
+        Ok(ticket) => {
+            let body = match ticket.wants_body() {
                 true => read_body(session, handler.max_body_bytes()).await,
                 false => Ok(Bytes::new()),
             };
-            match body {
-                Ok(body) => handler.answer(call, body).await,
-                Err(failure) => {
+            match (body, ticket) {
+                (Ok(body), Ticket::Here(call)) => handler.answer(call, body).await,
+                (Ok(body), Ticket::Forwarded(forwarder, passage)) => {
+                    passage.answer(forwarder.forward(head, body).await)
+                }
+                (Err(failure), _) => {
                     discard_body(session, handler.max_body_bytes()).await;
                     session.set_keepalive(None);
                     handler.refuse(head, &failure)
@@ -42,6 +66,31 @@ pub(crate) async fn answer(handler: &Handler, session: &mut Session, head: &requ
         }
     };
     send(session, response).await
+}
+
+impl Calls {
+    /// Lets a call through, or answers it.
+    fn admit(&self, handler: &Handler, head: &request::Parts) -> Result<Ticket<'_>, Box<Response<Bytes>>> {
+        match self {
+            Calls::Here => match handler.admit(head) {
+                Admission::Answered(response) => Err(Box::new(response)),
+                Admission::Admitted(call) => Ok(Ticket::Here(call)),
+            },
+            Calls::Forwarded(forwarder) => match handler.screen(head) {
+                Screening::Answered(response) => Err(Box::new(response)),
+                Screening::Passed(passage) => Ok(Ticket::Forwarded(forwarder, passage)),
+            },
+        }
+    }
+}
+
+impl Ticket<'_> {
+    fn wants_body(&self) -> bool {
+        match self {
+            Ticket::Here(call) => call.wants_body(),
+            Ticket::Forwarded(_, passage) => passage.wants_body(),
+        }
+    }
 }
 
 /// Reads what is left of a body that nobody wants, within reason: closing on a sender who is still at it would reset

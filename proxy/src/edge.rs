@@ -31,7 +31,7 @@ pub use client_address::InvalidNetwork;
 pub use client_address::TrustedProxies;
 
 use crate::admission::Admission;
-use crate::api;
+use crate::api::{self, Calls};
 use crate::events::ConnId;
 use crate::feed::{Feed, FeedSource, HubEnd, Pace};
 use crate::handshake::{self, Handshake};
@@ -53,6 +53,7 @@ pub struct EdgeHandle {
 
 struct Inner {
     handler: Handler,
+    calls: Calls,
     store: Arc<dyn CounterStore>,
     feed: Arc<Feed>,
     mailboxes: Vec<Arc<Mailbox>>,
@@ -183,7 +184,7 @@ impl EdgeHandle {
                 self.refuse(session, &head, &unavailable("this edge has stopped")).await
             }
             _ => {
-                api::answer(&self.inner.handler, session, &head).await?;
+                api::answer(&self.inner.calls, &self.inner.handler, session, &head).await?;
                 Ok(Handled::Answered)
             }
         }
@@ -259,6 +260,9 @@ impl EdgeHandle {
     }
 
     /// Counts, as a server that is trusted with every counter: the host's own code needs no token.
+    ///
+    /// In this process even where calls are forwarded ([`EdgeConfig::trigger`]), so its store must be one that this
+    /// process may write.
     ///
     /// At most once: after [`lambda_trigger::store::Refusal::OutcomeUnknown`] nobody can say whether it was counted.
     pub async fn trigger_real_update(

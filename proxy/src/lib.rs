@@ -15,6 +15,7 @@
 //! | `feed` | committed changes on their way to the hubs |
 //! | `store` | the embedded counter store |
 //! | `api` | HTTP calls, answered by `lambda_trigger` |
+//! | `forward` | or by a function elsewhere |
 //! | `events`, `metrics` | what hosts and operators learn |
 //! | `config`, `host`, `logging` | the binary's settings, its `ProxyHttp`, its log |
 
@@ -23,6 +24,7 @@ mod api;
 mod edge;
 mod events;
 mod feed;
+mod forward;
 mod handshake;
 mod hub;
 mod metrics;
@@ -43,11 +45,12 @@ pub use edge::{
 pub use analytics_shared::performance::PerformanceConfig;
 pub use analytics_shared::token::{Expectations, Verifier};
 pub use analytics_shared::{Code, Failure, Field};
-pub use lambda_trigger::CounterStore;
 pub use lambda_trigger::auth::Mode;
 pub use lambda_trigger::cors::Origins;
 pub use lambda_trigger::handler::TriggerError;
+pub use lambda_trigger::CounterStore;
 
 pub use events::{Closed, ConnId, Events, Opened};
 pub use feed::FeedSource;
+pub use forward::{InvalidTarget, Target, Trigger};
 pub use handshake::PATH;

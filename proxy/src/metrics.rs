@@ -18,6 +18,21 @@ pub(crate) struct Metrics {
     pub(crate) updates: IntCounter,
     pub(crate) overflows: IntCounter,
     connections: IntGauge,
+    forwarded: IntCounterVec,
+    pub(crate) forward_repeats: IntCounter,
+}
+
+/// What became of a call that was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    /// The function answered it, whatever it said.
+    Answered,
+    /// It was certainly not carried out, or asked for nothing but to read.
+    Unavailable,
+    /// Nobody knows.
+    Unknown,
+    /// There were too many under way.
+    Refused,
 }
 
 impl Metrics {
@@ -48,6 +63,17 @@ impl Metrics {
             connections: gauge(&registry, "connections", "WebSocket connections open"),
             updates: counter(&registry, "updates_announced_total", "counter states announced by the store"),
             overflows: counter(&registry, "ring_overflows_total", "items that found a hub's ring full"),
+            forwarded: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "analytics_forwarded_calls_total",
+                        "calls passed on to the function, by what became of them",
+                    ),
+                    &["result"],
+                ),
+            ),
+            forward_repeats: counter(&registry, "forward_repeats_total", "times a call was passed on again"),
             registry,
         }
     }
@@ -69,6 +95,17 @@ impl Metrics {
             _ => "other",
         };
         self.closed.with_label_values(&[label])
+    }
+
+    /// A call was passed on, or could not be.
+    pub(crate) fn forwarded(&self, result: Forwarded) {
+        let label = match result {
+            Forwarded::Answered => "answered",
+            Forwarded::Unavailable => "unavailable",
+            Forwarded::Unknown => "outcome_unknown",
+            Forwarded::Refused => "refused",
+        };
+        self.forwarded.with_label_values(&[label]).inc();
     }
 
     /// The series in Prometheus' text format, with what is read at the moment of asking.

@@ -16,6 +16,9 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("ANALYTICS_WORKERS", "many", &[]),
     ("ANALYTICS_UPSTREAM", "ftp://platform.example", &["http"]),
     ("ANALYTICS_UPSTREAM", "platform", &[]),
+    ("ANALYTICS_TRIGGER_URL", "function.example", &["http(s)://host"]),
+    ("ANALYTICS_TRIGGER_URL", "http://me:hidden@function.example", &["without a user"]),
+    ("ANALYTICS_TRIGGER_URL", "https://function.example/?token=hidden", &["http(s)://host"]),
     ("ANALYTICS_STORE", "mongo", &[]),
     ("ANALYTICS_FEED", "kafka", &[]),
     ("ANALYTICS_DATA_DIR", "/dev/null/no/directory", &[]),
@@ -48,6 +51,7 @@ async fn a_bad_configuration_refuses_to_start_and_names_the_variable() -> Result
         let stderr = &refusal.stderr;
         ensure!(stderr.contains(name), "{name}={value}: the error does not name it: {stderr}");
         ensure!(allowed.iter().all(|word| stderr.contains(word)), "{name}={value}: not what is allowed: {stderr}");
+        ensure!(!stderr.contains("hidden"), "{name}={value}: a password is shown: {stderr}");
         ensure!(!stderr.contains("listening"), "{name}={value}: it listened first: {stderr}");
         ensure!(!stderr.contains("panicked"), "{name}={value}: {stderr}");
     }

@@ -9,6 +9,7 @@ mod dynamodb_store;
 mod embedded_store;
 mod exactly_once;
 mod foreign_clients;
+mod forward;
 mod frames;
 mod golden;
 mod http_contract;

@@ -17,6 +17,7 @@
 //! | [`raw`] | a WebSocket at the level of bytes, for frames that no client would send |
 //! | [`token`] | tokens, good and bad |
 //! | [`upstream`] | the platform that stands behind the edge |
+//! | [`stand_in`] | what may stand in the place of the function that calls are forwarded to |
 //! | [`fault_hop`] | what fails between a store and DynamoDB |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //! | [`input`] | the real input files as increments |
@@ -37,6 +38,7 @@ pub mod program;
 pub mod raw;
 pub mod replay;
 pub mod socket;
+pub mod stand_in;
 pub mod token;
 pub mod upstream;
 pub mod wait;

@@ -11,7 +11,7 @@ use lambda_trigger::auth::Mode;
 use lambda_trigger::settings::{self, Calls, InvalidSetting, number, parse, refuse, text};
 
 use super::{Settings, Storage};
-use crate::EdgeConfig;
+use crate::{EdgeConfig, Target, Trigger};
 
 /// Settings that hold together.
 #[derive(Debug)]
@@ -107,6 +107,7 @@ impl Settings {
             let must_be = format!("longer than the interval, {} ms", edge.heartbeat_interval.as_millis());
             return Err(refuse("ANALYTICS_HEARTBEAT_TIMEOUT_MS", &held, &must_be));
         }
+        edge.trigger = self.trigger()?;
         edge.simulation = self.simulation(mode)?;
         let seconds = number("ANALYTICS_DRAIN_SECONDS", &self.drain_seconds, 0, 3600)?;
         set(&mut edge.drain, seconds.map(|seconds| Duration::from_secs(seconds as u64)));
@@ -125,6 +126,15 @@ impl Settings {
             });
         }
         parse(variable, &self.upstream, must_be)
+    }
+
+    fn trigger(&self) -> Result<Option<Trigger>, InvalidSetting> {
+        let Some(url) = text(&self.trigger_url) else { return Ok(None) };
+        let target = url.parse::<Target>().map_err(|invalid| InvalidSetting {
+            variable: "ANALYTICS_TRIGGER_URL".to_owned(),
+            problem: format!("must be {invalid}"),
+        })?;
+        Ok(Some(Trigger::at(target)))
     }
 
     fn simulation(&self, mode: Mode) -> Result<Option<Duration>, InvalidSetting> {

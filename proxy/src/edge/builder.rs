@@ -8,16 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use analytics_shared::performance::PerformanceConfig;
 use analytics_shared::token::Verifier;
 use async_trait::async_trait;
-use lambda_trigger::CounterStore;
 use lambda_trigger::auth::{Auth, Mode};
 use lambda_trigger::cors::Origins;
 use lambda_trigger::handler::{Handler, HandlerConfig, MAX_BODY_BYTES, Status};
 use lambda_trigger::store::Unreadable;
+use lambda_trigger::CounterStore;
 
 use super::{Edge, Inner, Stage, TrustedProxies};
 use crate::admission::Admission;
+use crate::api::Calls;
 use crate::events::{Events, NoEvents};
 use crate::feed::{Feed, FeedSource, MAX_HUBS, Pace, RING};
+use crate::forward::{Forwarder, Trigger};
 use crate::hub::{Mailbox, Settings};
 use crate::metrics::Metrics;
 
@@ -48,6 +50,10 @@ pub struct EdgeConfig {
     pub origins: Option<Origins>,
     /// How scores and ratings are made.
     pub performance: PerformanceConfig,
+    /// Where the calls under `/api/analytics/` are answered. Default: in this process. What this process counts by
+    /// itself, [`EdgeHandle::trigger_real_update`](crate::EdgeHandle::trigger_real_update) and the simulation, goes to
+    /// its own store all the same.
+    pub trigger: Option<Trigger>,
     /// Makes up increments for what is watched, this often. Refused in production.
     pub simulation: Option<Duration>,
     /// How long a drain on SIGTERM takes. Default 10 s.
@@ -78,6 +84,9 @@ pub enum ConfigError {
         /// What is allowed.
         must_be: &'static str,
     },
+    /// Calls are to be forwarded by TLS, and there is nothing to check certificates with.
+    #[error("trigger cannot be reached by https: {0}")]
+    Certificates(std::io::Error),
     /// The system refused what the edge needs.
     #[error("the edge cannot be set up: {0}")]
     System(#[from] std::io::Error),
@@ -108,6 +117,7 @@ impl EdgeConfig {
             heartbeat_timeout: Duration::from_secs(60),
             origins: None,
             performance: mode.performance(),
+            trigger: None,
             simulation: None,
             drain: Duration::from_secs(10),
             sweep: Duration::from_secs(300),
@@ -118,7 +128,11 @@ impl EdgeConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         let positive = |value: usize| value > 0;
+        let trigger = |fine: fn(&Trigger) -> bool| self.trigger.as_ref().is_none_or(fine);
         for (fine, name, must_be) in [
+            (trigger(|trigger| !trigger.attempt.is_zero()), "trigger.attempt", "longer than nothing"),
+            (trigger(|trigger| trigger.deadline >= trigger.attempt), "trigger.deadline", "at least trigger.attempt"),
+            (trigger(|trigger| (1..=65_536).contains(&trigger.in_flight)), "trigger.in_flight", "from 1 to 65536"),
             ((1..=MAX_HUBS).contains(&self.workers), "workers", "from 1 to 64"),
             (positive(self.max_connections), "max_connections", "at least 1"),
             (self.max_connections_per_ip != Some(0), "max_connections_per_ip", "at least 1"),
@@ -192,6 +206,12 @@ impl EdgeBuilder {
         if !matches!(source, FeedSource::Embedded) {
             feed.await_stream();
         }
+        let calls = match config.trigger {
+            None => Calls::Here,
+            Some(trigger) => {
+                Calls::Forwarded(Forwarder::new(trigger, metrics.clone()).map_err(ConfigError::Certificates)?)
+            }
+        };
         let handler = Handler::new(HandlerConfig {
             store: store.clone(),
             auth: auth.clone(),
@@ -213,6 +233,7 @@ impl EdgeBuilder {
         };
         let inner = Inner {
             handler,
+            calls,
             store,
             feed,
             mailboxes: ends.iter().map(|(port, _)| Mailbox::new(port.clone())).collect(),
