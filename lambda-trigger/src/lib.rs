@@ -6,6 +6,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`store`] | what the handler asks of a store, and what a store promises |
+//! | [`presence`] | what the handler asks of a table of proxies |
 //! | [`auth`] | from a request's token to an authority |
 //! | [`cors`] | which pages may call |
 //! | [`handler`] | routes, and what they answer |
@@ -29,6 +30,7 @@ pub mod handler;
 pub mod invocation;
 pub mod logging;
 pub mod nats;
+pub mod presence;
 pub mod relay;
 pub mod reply;
 pub mod settings;
@@ -36,4 +38,5 @@ pub mod store;
 pub mod streams;
 
 pub use handler::Handler;
+pub use presence::Presence;
 pub use store::{Announce, CounterStore};

@@ -36,6 +36,7 @@ use crate::events::ConnId;
 use crate::feed::{Feed, FeedSource, HubEnd, Pace};
 use crate::handshake::{self, Handshake};
 use crate::hub::{Mailbox, Settings};
+use crate::presence::Membership;
 use crate::stream::EdgeStream;
 
 /// An edge that was built and not yet started.
@@ -58,6 +59,7 @@ struct Inner {
     feed: Arc<Feed>,
     mailboxes: Vec<Arc<Mailbox>>,
     admission: Arc<Admission>,
+    membership: Option<Arc<Membership>>,
     settings: Arc<Settings>,
     trusted: TrustedProxies,
     simulation: Option<Duration>,

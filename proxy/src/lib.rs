@@ -16,6 +16,7 @@
 //! | `store` | the embedded counter store |
 //! | `api` | HTTP calls, answered by `lambda_trigger` |
 //! | `forward` | or by a function elsewhere |
+//! | `presence` | the other proxies learn how many sockets are open here |
 //! | `events`, `metrics` | what hosts and operators learn |
 //! | `config`, `host`, `logging` | the binary's settings, its `ProxyHttp`, its log |
 
@@ -28,6 +29,7 @@ mod forward;
 mod handshake;
 mod hub;
 mod metrics;
+mod presence;
 mod stream;
 mod takeover;
 
@@ -48,7 +50,7 @@ pub use analytics_shared::{Code, Failure, Field};
 pub use lambda_trigger::auth::Mode;
 pub use lambda_trigger::cors::Origins;
 pub use lambda_trigger::handler::TriggerError;
-pub use lambda_trigger::CounterStore;
+pub use lambda_trigger::{CounterStore, Presence};
 
 pub use events::{Closed, ConnId, Events, Opened};
 pub use feed::FeedSource;

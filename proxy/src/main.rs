@@ -56,6 +56,9 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
     let development = edge.mode == Mode::Development;
     let workers = edge.workers;
     let mut builder = Edge::builder(edge).store(opened.store).feed(opened.feed);
+    if let Some(presence) = opened.presence {
+        builder = builder.presence(presence);
+    }
     if let Some(verifier) = verifier {
         builder = builder.verifier(verifier);
     }

@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     connections: IntGauge,
     forwarded: IntCounterVec,
     pub(crate) forward_repeats: IntCounter,
+    pub(crate) presence_failures: IntCounter,
 }
 
 /// What became of a call that was passed on.
@@ -72,6 +73,11 @@ impl Metrics {
                     ),
                     &["result"],
                 ),
+            ),
+            presence_failures: counter(
+                &registry,
+                "presence_failures_total",
+                "times the other proxies could not be told of this one's connections",
             ),
             forward_repeats: counter(&registry, "forward_repeats_total", "times a call was passed on again"),
             registry,

@@ -22,6 +22,7 @@ mod nats_permissions;
 mod origins;
 mod performance_vectors;
 mod plugin;
+mod presence;
 mod relay;
 mod replay;
 mod serverless;

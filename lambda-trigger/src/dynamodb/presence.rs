@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::client::DynamoClient;
 use super::failure::Failed;
 use super::item::{self, Item, n, s};
@@ -20,6 +22,8 @@ use super::options::{Clock, DynamoOptions};
 use super::patience::{Limits, Patience};
 use super::tables::{EXPIRES, Tables};
 use crate::deadline;
+use crate::presence::Presence;
+pub use crate::presence::PresenceError;
 
 /// How long a proxy counts after it was last seen.
 pub const PRESENCE_LIFETIME: Duration = Duration::from_secs(30);
@@ -44,11 +48,6 @@ pub struct DynamoPresence {
     deadline: Duration,
     clock: Clock,
 }
-
-/// The table could not be written or read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the table of proxies is out of reach: {0}")]
-pub struct PresenceError(pub String);
 
 impl DynamoPresence {
     /// Over the presence table of these options. Starts nothing and asks nothing.
@@ -147,6 +146,21 @@ impl DynamoPresence {
         work: impl Future<Output = Result<T, PresenceError>> + Send + 'static,
     ) -> Result<T, PresenceError> {
         self.client.run(work).await.unwrap_or_else(|_| Err(PresenceError("the process is ending".into())))
+    }
+}
+
+#[async_trait]
+impl Presence for DynamoPresence {
+    async fn beat(&self, proxy: &str, connections: u64) -> Result<(), PresenceError> {
+        DynamoPresence::beat(self, proxy, connections).await
+    }
+
+    async fn leave(&self, proxy: &str) -> Result<(), PresenceError> {
+        DynamoPresence::leave(self, proxy).await
+    }
+
+    async fn connected(&self) -> Result<u64, PresenceError> {
+        DynamoPresence::connected(self).await
     }
 }
 

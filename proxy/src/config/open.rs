@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use aws_config::BehaviorVersion;
-use lambda_trigger::CounterStore;
-use lambda_trigger::dynamodb::{DynamoClient, DynamoOptions, DynamoStore};
+use lambda_trigger::dynamodb::{DynamoClient, DynamoOptions, DynamoPresence, DynamoStore};
 use lambda_trigger::streams::DynamoDbStreams;
+use lambda_trigger::{CounterStore, Presence};
 
 use super::{Changes, Storage};
 use crate::FeedSource;
@@ -19,6 +19,8 @@ pub struct Opened {
     pub store: Arc<dyn CounterStore>,
     /// How its changes come here.
     pub feed: FeedSource,
+    /// Where the other proxies over the same store are.
+    pub presence: Option<Arc<dyn Presence>>,
     /// Where counters are kept, for the log.
     pub what: String,
     /// To be called when nothing uses the store any more. Whatever was acknowledged is durable without it.
@@ -38,7 +40,8 @@ impl Storage {
                     .context("the store of ANALYTICS_DATA_DIR cannot be opened")?;
                 let store = Arc::new(store);
                 let close = store.clone();
-                Ok(Opened { store, feed: FeedSource::Embedded, what, close: Box::new(move || close.close()) })
+                let close: Box<dyn FnOnce()> = Box::new(move || close.close());
+                Ok(Opened { store, feed: FeedSource::Embedded, presence: None, what, close })
             }
             Storage::DynamoDb { tables, epoch, changes } => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -49,8 +52,10 @@ impl Storage {
                     Changes::Streams => FeedSource::DynamoDbStreams(Arc::new(DynamoDbStreams::new(&aws, what.clone()))),
                 };
                 let options = DynamoOptions { epoch, ..DynamoOptions::new(tables) };
-                let store = Arc::new(DynamoStore::new(DynamoClient::new(&aws), options)?);
-                Ok(Opened { store, feed, what, close: Box::new(|| {}) })
+                let client = DynamoClient::new(&aws);
+                let presence = Arc::new(DynamoPresence::new(client.clone(), &options));
+                let store = Arc::new(DynamoStore::new(client, options)?);
+                Ok(Opened { store, feed, presence: Some(presence), what, close: Box::new(|| {}) })
             }
         }
     }

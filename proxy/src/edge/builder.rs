@@ -12,7 +12,7 @@ use lambda_trigger::auth::{Auth, Mode};
 use lambda_trigger::cors::Origins;
 use lambda_trigger::handler::{Handler, HandlerConfig, MAX_BODY_BYTES, Status};
 use lambda_trigger::store::Unreadable;
-use lambda_trigger::CounterStore;
+use lambda_trigger::{CounterStore, Presence};
 
 use super::{Edge, Inner, Stage, TrustedProxies};
 use crate::admission::Admission;
@@ -22,6 +22,7 @@ use crate::feed::{Feed, FeedSource, MAX_HUBS, Pace, RING};
 use crate::forward::{Forwarder, Trigger};
 use crate::hub::{Mailbox, Settings};
 use crate::metrics::Metrics;
+use crate::presence::Membership;
 
 /// The settings of an edge; [`EdgeConfig::new`] has the defaults of each mode.
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ pub struct EdgeBuilder {
     config: EdgeConfig,
     store: Option<Arc<dyn CounterStore>>,
     source: FeedSource,
+    presence: Option<Arc<dyn Presence>>,
     verifier: Option<Verifier>,
     events: Arc<dyn Events>,
 }
@@ -163,7 +165,8 @@ fn default_max_connections() -> usize {
 
 impl EdgeBuilder {
     pub(super) fn new(config: EdgeConfig) -> EdgeBuilder {
-        EdgeBuilder { config, store: None, source: FeedSource::default(), verifier: None, events: Arc::new(NoEvents) }
+        let (source, events) = (FeedSource::default(), Arc::new(NoEvents));
+        EdgeBuilder { config, store: None, source, presence: None, verifier: None, events }
     }
 
     /// Where counts are kept.
@@ -175,6 +178,13 @@ impl EdgeBuilder {
     /// How committed changes come to this process. Default: the store hands them over.
     pub fn feed(mut self, source: FeedSource) -> EdgeBuilder {
         self.source = source;
+        self
+    }
+
+    /// Where the other proxies are told of this one's connections, and their sum is asked for. Default: this proxy is
+    /// alone.
+    pub fn presence(mut self, presence: Arc<dyn Presence>) -> EdgeBuilder {
+        self.presence = Some(presence);
         self
     }
 
@@ -192,7 +202,7 @@ impl EdgeBuilder {
 
     /// Checks everything and builds the edge. Starts and binds nothing.
     pub fn build(self) -> Result<Edge, ConfigError> {
-        let EdgeBuilder { config, store, source, verifier, events } = self;
+        let EdgeBuilder { config, store, source, presence, verifier, events } = self;
         config.check()?;
         let store = store.ok_or(ConfigError::NoStore)?;
         if config.mode == Mode::Production && verifier.is_none() {
@@ -206,6 +216,9 @@ impl EdgeBuilder {
         if !matches!(source, FeedSource::Embedded) {
             feed.await_stream();
         }
+        let membership =
+            presence.map(|table| Membership::new(table, admission.clone(), metrics.clone())).transpose()?;
+        let membership = membership.map(Arc::new);
         let calls = match config.trigger {
             None => Calls::Here,
             Some(trigger) => {
@@ -217,7 +230,11 @@ impl EdgeBuilder {
             auth: auth.clone(),
             origins: config.origins.unwrap_or_else(|| Origins::unset(config.mode)),
             performance: Arc::new(config.performance),
-            status: Arc::new(OfThisProcess { admission: admission.clone(), simulation: config.simulation.is_some() }),
+            status: Arc::new(OfThisProcess {
+                admission: admission.clone(),
+                membership: membership.clone(),
+                simulation: config.simulation.is_some(),
+            }),
             max_body_bytes: config.max_body_bytes,
         });
         let settings = Settings {
@@ -238,6 +255,7 @@ impl EdgeBuilder {
             feed,
             mailboxes: ends.iter().map(|(port, _)| Mailbox::new(port.clone())).collect(),
             admission,
+            membership,
             settings: Arc::new(settings),
             trusted: config.trusted_proxies,
             simulation: config.simulation,
@@ -251,9 +269,10 @@ impl EdgeBuilder {
     }
 }
 
-/// The status of an edge that is alone: its own connections are all there are.
+/// The status of an edge: of one that is alone, its own connections are all there are.
 struct OfThisProcess {
     admission: Arc<Admission>,
+    membership: Option<Arc<Membership>>,
     simulation: bool,
 }
 
@@ -264,7 +283,10 @@ impl Status for OfThisProcess {
     }
 
     async fn connected_clients(&self) -> Result<u64, Unreadable> {
-        Ok(self.admission.open() as u64)
+        match &self.membership {
+            None => Ok(self.admission.open() as u64),
+            Some(membership) => membership.table().connected().await.map_err(|error| Unreadable(error.to_string())),
+        }
     }
 
     fn now_ms(&self) -> u64 {

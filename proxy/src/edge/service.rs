@@ -21,7 +21,7 @@ impl Edge {
     }
 }
 
-/// Hubs, the feed's reader, the store's announcements and the simulation.
+/// Hubs, the feed's reader, the store's announcements, presence and the simulation.
 struct Engine {
     inner: Arc<Inner>,
     ends: Mutex<Vec<HubEnd>>,
@@ -41,18 +41,26 @@ impl BackgroundService for Engine {
             self.inner.enter_ready();
         }
         ready.notify_ready();
-        let simulate = async {
+        let work = async {
             if streamed {
                 self.inner.feed.first_covered().await;
                 self.inner.enter_ready();
             }
-            match self.inner.simulation {
-                Some(interval) => simulation::run(&self.inner, interval).await,
-                None => std::future::pending().await,
-            }
+            let simulate = async {
+                if let Some(interval) = self.inner.simulation {
+                    simulation::run(&self.inner, interval).await;
+                }
+            };
+            let tell = async {
+                if let Some(membership) = &self.inner.membership {
+                    membership.beat_on().await;
+                }
+            };
+            tokio::join!(simulate, tell);
+            std::future::pending().await
         };
         tokio::select! {
-            () = simulate => {}
+            () = work => {}
             _ = shutdown.wait_for(|stopping| *stopping) => {}
         }
     }

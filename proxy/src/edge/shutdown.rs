@@ -35,6 +35,9 @@ pub(super) async fn drain(inner: &Inner, over: Duration) {
     while inner.in_flight.load(std::sync::atomic::Ordering::SeqCst) > 0 && Instant::now() < until {
         sleep(LOOK).await;
     }
+    if let Some(membership) = &inner.membership {
+        membership.leave().await;
+    }
     inner.feed.close_reads();
     tracing::info!(left = inner.admission.open(), "drained");
 }
