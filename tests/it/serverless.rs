@@ -14,17 +14,12 @@ use serde_json::json;
 
 /// The variables that every program shares.
 fn environment(local: &DynamoLocal, server: &NatsServer, prefix: &str) -> Vec<(&'static str, String)> {
-    let endpoint = format!("http://127.0.0.1:{}", local.port());
-    vec![
+    let own = [
         ("ANALYTICS_TABLE_PREFIX", prefix.to_owned()),
         ("ANALYTICS_NATS_URL", format!("nats://{}", server.address)),
         ("ANALYTICS_NATS_DOMAIN", HUB.to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
-        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-    ]
+    ];
+    own.into_iter().chain(dynamodb_local::environment(local.port())).collect()
 }
 
 async fn edge(shared: &[(&'static str, String)]) -> Result<Edge> {

@@ -49,7 +49,12 @@ pub fn encode(text: &str) -> String {
 impl Api {
     /// Calls without a token.
     pub fn new(authority: impl Into<String>) -> Api {
-        Api { http: Http::new(authority), token: None }
+        Api::below(authority, "")
+    }
+
+    /// The same, with every path below a prefix.
+    pub fn below(authority: impl Into<String>, prefix: impl Into<String>) -> Api {
+        Api { http: Http::below(authority, prefix), token: None }
     }
 
     /// The same with a token in `Authorization`.

@@ -69,6 +69,18 @@ pub fn config(port: u16) -> SdkConfig {
         .build()
 }
 
+/// The environment of a program that uses whatever listens on a port of this machine.
+pub fn environment(port: u16) -> [(&'static str, String); 5] {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    [
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.clone()),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+    ]
+}
+
 impl DynamoLocal {
     /// Starts a server on a free port, in memory or with its files in a directory, where the next one finds them.
     pub async fn start(files: Option<&Path>) -> Result<DynamoLocal> {

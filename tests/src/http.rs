@@ -16,6 +16,7 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Http {
     authority: String,
+    prefix: String,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -33,7 +34,12 @@ pub struct Reply {
 impl Http {
     /// A connection to `host:port`.
     pub fn new(authority: impl Into<String>) -> Http {
-        Http { authority: authority.into(), sender: None }
+        Http::below(authority, "")
+    }
+
+    /// The same, with every path below a prefix.
+    pub fn below(authority: impl Into<String>, prefix: impl Into<String>) -> Http {
+        Http { authority: authority.into(), prefix: prefix.into(), sender: None }
     }
 
     /// Sends one request and reads the whole answer. After an error the next call opens a new connection.
@@ -52,7 +58,7 @@ impl Http {
     }
 
     async fn exchange(&mut self, method: &Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Reply> {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.prefix));
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request = request.header(header::HOST, &self.authority);
         }

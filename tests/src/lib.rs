@@ -7,6 +7,7 @@
 //! | [`log`] | what the process said, and where it listens |
 //! | [`hosted`] | an edge inside the test's own process, over any store and stream |
 //! | [`dynamodb_local`] | a real DynamoDB Local |
+//! | [`lambda`] | the real emulator of Lambda, with the workspace's functions |
 //! | [`program`] | a program of the workspace, run as it is |
 //! | [`nats`] | a real nats-server, alone or as hub and leaf |
 //! | [`hop`] | a TCP hop that can be cut |
@@ -31,6 +32,7 @@ pub mod hop;
 pub mod hosted;
 pub mod http;
 pub mod input;
+pub mod lambda;
 pub mod log;
 pub mod memory;
 pub mod nats;
