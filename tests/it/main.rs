@@ -14,6 +14,7 @@ mod frames;
 mod golden;
 mod http_contract;
 mod isolation;
+mod lambda;
 mod lifecycle;
 mod limits;
 mod messages;

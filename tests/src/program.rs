@@ -1,8 +1,10 @@
 //! A program of the workspace, run as it is. The rule: it does not outlive its owner.
 
 use std::env;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,14 +19,26 @@ impl Program {
     /// Starts a program that was built beside the running executable, with these variables besides the caller's; none
     /// of the caller's that begin with `ANALYTICS_` reaches it.
     pub fn start(name: &str, arguments: &[&str], env: &[(&str, String)], output: Stdio) -> Result<Program> {
-        let path = built(name)?;
-        let mut command = Command::new(&path);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANALYTICS_")) {
-            command.env_remove(name);
-        }
+        let mut command = command(name)?;
         command.args(arguments).envs(env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output);
-        Ok(Program(command.spawn().with_context(|| format!("start {}", path.display()))?))
+        Ok(Program(command.spawn().with_context(|| format!("start {name}"))?))
+    }
+
+    /// Runs a program that must end by itself, with these variables: how it ended and all that it wrote to stderr.
+    pub async fn run(name: &str, env: &[(&str, &str)]) -> Result<(ExitStatus, String)> {
+        let mut command = command(name)?;
+        command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut program = Program(command.spawn().with_context(|| format!("start {name}"))?);
+        let mut stderr = program.0.stderr.take().context("the program has no stderr")?;
+        let reader = thread::spawn(move || {
+            let mut said = String::new();
+            stderr.read_to_string(&mut said).map(|_| said)
+        });
+        let status = wait::until(&format!("{name} to end"), async || program.0.try_wait().ok()?).await?;
+        // The pipe ends with the process, so the reader does too.
+        let said = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+        Ok((status, said))
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
@@ -49,6 +63,15 @@ pub fn output(name: &str, arguments: &[&str]) -> Result<String> {
     let output = output.with_context(|| format!("start {}", path.display()))?;
     ensure!(output.status.success(), "{name} ended with {}", output.status);
     String::from_utf8(output.stdout).with_context(|| format!("{name} prints something that is no text"))
+}
+
+/// A program of the workspace without what the caller's shell says to such programs.
+fn command(name: &str) -> Result<Command> {
+    let mut command = Command::new(built(name)?);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANALYTICS_")) {
+        command.env_remove(name);
+    }
+    Ok(command)
 }
 
 /// A program beside the running executable: tests run from `<target>/<profile>/deps`, binaries from
