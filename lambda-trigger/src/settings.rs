@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 pub use calls::{CallSettings, Calls};
-pub use tables::{TableSettings, tables};
+pub use tables::{TableSettings, dynamodb_is_local, tables};
 
 /// A setting that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

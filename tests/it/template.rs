@@ -227,8 +227,7 @@ fn functions_are_configured_for_the_programs_that_they_run() -> Result<()> {
         let group = &template["Resources"][log];
         assert_eq!(group["Type"], "AWS::Logs::LogGroup");
         assert_eq!(group["Properties"]["RetentionInDays"], json!({"Ref": "LogRetentionDays"}));
-        // The function's settings are those that it shares with the proxy.
-        let known = known(if program == "trigger-update" { "analytics-proxy" } else { program })?;
+        let known = known(program)?;
         for variable in environment(&template, function).keys() {
             assert!(known.contains(variable), "{program} does not know {variable}; it knows {known:?}");
         }

@@ -47,3 +47,32 @@ pub fn tables(prefix: &Option<String>) -> Result<(&str, Tables), InvalidSetting>
     })?;
     Ok((prefix, tables))
 }
+
+/// Whether the SDK's own variables name a DynamoDB on this machine. What must never reach somebody's real tables asks
+/// this first.
+pub fn dynamodb_is_local() -> bool {
+    let named = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+    named.into_iter().find_map(|name| std::env::var(name).ok()).is_some_and(|url| is_local(&url))
+}
+
+fn is_local(url: &str) -> bool {
+    let url: Option<http::Uri> = url.parse().ok();
+    let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for local in ["http://localhost:8000", "http://127.0.0.1:8000", "http://127.1.2.3", "http://[::1]:8000"] {
+            assert!(is_local(local), "{local}");
+        }
+        for other in ["", "http://", "https://dynamodb.eu-west-1.amazonaws.com", "http://localhost.example.com:1"] {
+            assert!(!is_local(other), "{other}");
+        }
+    }
+}

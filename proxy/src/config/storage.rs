@@ -7,7 +7,7 @@ use std::time::Duration;
 use lambda_trigger::changelog::Changelog;
 use lambda_trigger::dynamodb::Tables;
 use lambda_trigger::nats::NatsOptions;
-use lambda_trigger::settings::{InvalidSetting, parse, refuse, text};
+use lambda_trigger::settings::{InvalidSetting, dynamodb_is_local, parse, refuse, text};
 
 use super::Settings;
 
@@ -100,11 +100,7 @@ impl Settings {
         if text(&self.simulate).is_none() {
             return Ok(None);
         }
-        let named = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
-        let endpoint = named.into_iter().find_map(|name| std::env::var(name).ok()).and_then(|url| url.parse().ok());
-        let host = endpoint.as_ref().and_then(http::Uri::host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+        if dynamodb_is_local() {
             return Ok(interval);
         }
         Err(refuse("ANALYTICS_SIMULATE", "true", "false with a DynamoDB that is not on this machine"))
