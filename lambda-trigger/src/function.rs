@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use analytics_shared::{Code, Failure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -17,7 +18,11 @@ use crate::dynamodb::{DynamoClient, DynamoOptions, DynamoPresence, DynamoStore, 
 use crate::handler::{Handler, HandlerConfig, Status};
 use crate::settings::Calls;
 use crate::store::Unreadable;
-use crate::{deadline, invocation};
+use crate::{deadline, invocation, reply};
+
+/// The largest answer, as text within the JSON that goes to Lambda: a little less than Lambda takes, for the headers go
+/// with it (6 MB, <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const LARGEST_ANSWER: usize = 6_000_000;
 
 /// What a container makes once and uses for every call.
 pub struct Function {
@@ -47,7 +52,8 @@ impl Function {
     pub async fn call(&self, request: Request) -> Response<Body> {
         let time = request.lambda_context_ref().map(invocation::time_to_work).unwrap_or_default();
         let answer = deadline::within(Instant::now() + time, self.handler.handle(as_sent(request))).await;
-        answer.map(|body| if body.is_empty() { Body::Empty } else { Body::from(Vec::from(body)) })
+        no_larger_than(LARGEST_ANSWER, answer)
+            .map(|body| if body.is_empty() { Body::Empty } else { Body::from(Vec::from(body)) })
     }
 }
 
@@ -68,6 +74,22 @@ fn as_sent(request: Request) -> http::Request<Bytes> {
         _ => Bytes::new(),
     };
     http::Request::from_parts(head, body)
+}
+
+/// The answer, or the refusal to give one that Lambda would not take: only a poll of many clients' counters is so large.
+fn no_larger_than(largest: usize, answer: Response<Bytes>) -> Response<Bytes> {
+    let body = answer.body();
+    let escaped = body.len() + body.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    if escaped <= largest {
+        return answer;
+    }
+    let text = "the answer would be larger than a Lambda function can give: name fewer ids, or a client";
+    let mut refusal = reply::failure(&Failure::new(Code::TooManyIds, text));
+    // Those of the page that asks; whatever tells of the body is the refusal's own.
+    for (name, value) in answer.headers() {
+        refusal.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    refusal
 }
 
 /// The status of proxies that this process does not know but through their table.
@@ -91,8 +113,8 @@ impl Status for OfAllProxies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Method;
-    use http::header::HOST;
+    use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, HOST};
+    use http::{HeaderValue, Method, StatusCode};
 
     fn event(path: &str, query: &str, rest: &str) -> http::Request<Bytes> {
         let text = format!(
@@ -128,5 +150,19 @@ mod tests {
         ] {
             assert_eq!(event("/", "", rest).into_body(), body, "{rest}");
         }
+    }
+    #[test]
+    fn an_answer_that_lambda_would_not_take_is_refused_to_the_page_that_asked() {
+        let answer = || {
+            let mut answer = reply::json(StatusCode::OK, &["four"]);
+            answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://a.example"));
+            answer
+        };
+        // ["four"] is 8 bytes, and within a JSON text 10.
+        assert_eq!(no_larger_than(10, answer()).status(), StatusCode::OK);
+        let refusal = no_larger_than(9, answer());
+        assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refusal.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
+        assert_eq!(refusal.headers()[CONTENT_LENGTH], refusal.body().len().to_string().as_str());
     }
 }
