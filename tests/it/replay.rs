@@ -24,8 +24,8 @@ const IDS_PER_SUBSCRIBER: usize = 200;
 
 /// A plan with the 64 posters.
 pub(crate) fn plan(edge: &Edge, run_id: &str, batch: usize, give_up_after: Duration) -> Result<Plan> {
-    let url = format!("http://{}", edge.authority()?);
-    Ok(Plan { url, posters: 64, batch, run_id: run_id.to_owned(), token: None, give_up_after })
+    let urls = vec![format!("http://{}", edge.authority()?)];
+    Ok(Plan { urls, posters: 64, batch, run_id: run_id.to_owned(), token: None, give_up_after })
 }
 
 /// Both files' increments in order.

@@ -4,7 +4,6 @@
 //! owner, however that ends.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
-use crate::wait;
+use crate::{port, wait};
 
 /// How often a port is tried: one that was free may be taken before Java binds it.
 const PORTS: u32 = 5;
@@ -86,7 +85,7 @@ impl DynamoLocal {
     pub async fn start(files: Option<&Path>) -> Result<DynamoLocal> {
         let mut last = None;
         for _ in 0..PORTS {
-            let port = free_port()?;
+            let port = port::free()?.port();
             match DynamoLocal::start_at(port, files).await {
                 Ok(server) => return Ok(server),
                 Err(error) => last = Some(error),
@@ -180,12 +179,6 @@ impl Drop for DynamoLocal {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// A port that was free just now.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("a port's number")?.port())
 }
 
 fn jars() -> Result<PathBuf> {

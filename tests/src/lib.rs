@@ -10,6 +10,9 @@
 //! | [`lambda`] | the real emulator of Lambda, with the workspace's functions |
 //! | [`program`] | a program of the workspace, run as it is |
 //! | [`nats`] | a real nats-server, alone or as hub and leaf |
+//! | [`port`] | ports for servers that come back |
+//! | [`stack`] | the production shape as one value, every part of it killable |
+//! | [`viewer`] | a page that connects again whenever it is cut |
 //! | [`hop`] | a TCP hop that can be cut |
 //! | [`http`] | one keep-alive HTTP/1.1 connection |
 //! | [`api`] | the calls of the contract over it |
@@ -36,11 +39,14 @@ pub mod lambda;
 pub mod log;
 pub mod memory;
 pub mod nats;
+pub mod port;
 pub mod program;
 pub mod raw;
 pub mod replay;
 pub mod socket;
+pub mod stack;
 pub mod stand_in;
 pub mod token;
 pub mod upstream;
+pub mod viewer;
 pub mod wait;

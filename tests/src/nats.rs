@@ -5,7 +5,7 @@ pub mod deployed;
 
 use std::env;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lambda_trigger::nats::NatsOptions;
 use tempfile::TempDir;
 
-use crate::wait;
+use crate::{port, wait};
 use deployed::Deployed;
 
 /// The domain of [`NatsServer::hub`].
@@ -69,8 +69,8 @@ impl NatsServer {
     async fn start(kind: Kind) -> Result<NatsServer> {
         let mut last = None;
         for _ in 0..TRIES {
-            let address = free_address()?;
-            let leaves = if kind.is_hub() { Some(free_address()?) } else { None };
+            let address = port::free()?;
+            let leaves = if kind.is_hub() { Some(port::free()?) } else { None };
             let files = tempfile::tempdir().context("create a directory for the server")?;
             let mut server = NatsServer { address, leaves, kind: kind.clone(), files, child: None };
             match server.start_again().await {
@@ -172,12 +172,6 @@ impl Drop for NatsServer {
         let lines: Vec<&str> = log.lines().collect();
         eprintln!("nats-server's last lines:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
     }
-}
-
-/// An address that was free just now.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    listener.local_addr().context("a port's number")
 }
 
 /// `$NATS_SERVER`, or what `tests/run` installed, or the one on the path.

@@ -4,11 +4,13 @@ use std::env;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::log::Log;
 use crate::wait;
 
 /// A running program; it is killed when it is dropped.
@@ -20,15 +22,28 @@ impl Program {
     /// of the caller's that begin with `ANALYTICS_` reaches it.
     pub fn start(name: &str, arguments: &[&str], env: &[(&str, String)], output: Stdio) -> Result<Program> {
         let mut command = command(name)?;
-        command.args(arguments).envs(env.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(output);
+        command.args(arguments).envs(env.iter().map(|(name, value)| (name, value))).stdout(output);
         Ok(Program(command.spawn().with_context(|| format!("start {name}"))?))
+    }
+
+    /// The same; what it writes to stderr goes into the log, what it writes to stdout nowhere.
+    pub fn start_logged(name: &str, arguments: &[&str], env: &[(&str, String)], log: &Arc<Log>) -> Result<Program> {
+        let mut command = command(name)?;
+        command.args(arguments).envs(env.iter().map(|(name, value)| (name, value)));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("start {name}"))?;
+        let stderr = child.stderr.take();
+        let program = Program(child);
+        let (stderr, log) = (stderr.context("the program has no stderr")?, log.clone());
+        // Ends with the program.
+        thread::spawn(move || log.capture(stderr, |_| {}));
+        Ok(program)
     }
 
     /// Runs a program that must end by itself, with these variables: how it ended and all that it wrote to stderr.
     pub async fn run(name: &str, env: &[(&str, &str)]) -> Result<(ExitStatus, String)> {
         let mut command = command(name)?;
-        command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs(env.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut program = Program(command.spawn().with_context(|| format!("start {name}"))?);
         let mut stderr = program.0.stderr.take().context("the program has no stderr")?;
         let reader = thread::spawn(move || {
@@ -71,6 +86,7 @@ fn command(name: &str) -> Result<Command> {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANALYTICS_")) {
         command.env_remove(name);
     }
+    command.stdin(Stdio::null());
     Ok(command)
 }
 

@@ -1,6 +1,7 @@
 //! Posts increments as a crowd of servers would. The rule: every increment has a key of its own, so that it may be
 //! repeated until it is answered, in this run or in a later one with the same id.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -28,8 +29,9 @@ pub const MAX_BATCH: usize = 100;
 /// How increments are posted.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// `http://host[:port]` of the edge.
-    pub url: String,
+    /// `http://host[:port]` of the edges. Posters are dealt out evenly, and each goes on at the next edge when its own
+    /// does not take a call.
+    pub urls: Vec<String>,
     /// How many connections post at once.
     pub posters: usize,
     /// Increments per call, 1–100.
@@ -84,17 +86,16 @@ impl Progress {
 pub async fn run(plan: Plan, increments: Vec<Increment>, progress: Arc<Progress>) -> Result<Summary> {
     ensure!((1..=MAX_BATCH).contains(&plan.batch), "a batch has 1 to {MAX_BATCH} increments");
     ensure!(plan.posters > 0, "at least one poster is needed");
-    let authority = authority(&plan.url)?;
+    ensure!(!plan.urls.is_empty(), "at least one edge is needed");
+    let authorities = plan.urls.iter().map(|url| authority(url)).collect::<Result<Vec<String>>>()?;
     let started = Instant::now();
     let mut summary = Summary::of(increments.len() as u64)?;
     let plan = Arc::new(plan);
     let mut posters = JoinSet::new();
-    for calls in calls(&plan, increments) {
-        let mut api = Api::new(authority.clone());
-        if let Some(token) = &plan.token {
-            api = api.with_token(token);
-        }
-        posters.spawn(post_all(api, plan.clone(), calls, progress.clone()));
+    for (number, calls) in calls(&plan, increments).into_iter().enumerate() {
+        let mut edges: VecDeque<Api> = authorities.iter().map(|authority| api(authority, &plan)).collect();
+        edges.rotate_left(number % authorities.len());
+        posters.spawn(post_all(edges, plan.clone(), calls, progress.clone()));
     }
     // Dropping the set, as an error here does, ends the other posters.
     while let Some(part) = posters.join_next().await {
@@ -102,6 +103,14 @@ pub async fn run(plan: Plan, increments: Vec<Increment>, progress: Arc<Progress>
     }
     summary.took = started.elapsed();
     Ok(summary)
+}
+
+fn api(authority: &str, plan: &Plan) -> Api {
+    let api = Api::new(authority);
+    match &plan.token {
+        Some(token) => api.with_token(token),
+        None => api,
+    }
 }
 
 /// `host:port` of a plain HTTP URL without a path.
@@ -156,23 +165,29 @@ impl Call {
     }
 }
 
-async fn post_all(mut api: Api, plan: Arc<Plan>, calls: Vec<Call>, progress: Arc<Progress>) -> Result<Summary> {
+async fn post_all(
+    mut edges: VecDeque<Api>,
+    plan: Arc<Plan>,
+    calls: Vec<Call>,
+    progress: Arc<Progress>,
+) -> Result<Summary> {
     let mut summary = Summary::of(0)?;
     for call in calls {
-        let reply = post(&mut api, &plan, &call, &mut summary.latency).await?;
+        let reply = post(&mut edges, &plan, &call, &mut summary.latency).await?;
         summary.count(&call, &reply)?;
         progress.0.fetch_add(call.increments.len() as u64, Ordering::Relaxed);
     }
     Ok(summary)
 }
 
-/// Repeats one call until it has an answer that a repeat would not change.
-async fn post(api: &mut Api, plan: &Plan, call: &Call, latency: &mut Histogram<u64>) -> Result<Reply> {
+/// Repeats one call until it has an answer that a repeat would not change; the first edge is the one to ask.
+async fn post(edges: &mut VecDeque<Api>, plan: &Plan, call: &Call, latency: &mut Histogram<u64>) -> Result<Reply> {
     let body = call.body(plan.batch);
     let first_try = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let sent = Instant::now();
+        let api = edges.front_mut().context("there is an edge")?;
         let failure = match api.trigger(&body, Some(&call.key)).await {
             Ok(reply) if !worth_repeating(&reply) => {
                 latency.saturating_record(sent.elapsed().as_micros() as u64);
@@ -184,6 +199,7 @@ async fn post(api: &mut Api, plan: &Plan, call: &Call, latency: &mut Histogram<u
         if first_try.elapsed() >= plan.give_up_after {
             bail!("gave up after {:?}; finish later with the run id {}: {failure}", plan.give_up_after, plan.run_id);
         }
+        edges.rotate_left(1);
         tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -284,7 +300,7 @@ mod tests {
             .collect();
         for batch in [1, 7] {
             let plan = Plan {
-                url: String::new(),
+                urls: Vec::new(),
                 posters: 8,
                 batch,
                 run_id: "run".to_owned(),

@@ -15,9 +15,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The edge.
-    #[arg(long, default_value = "http://127.0.0.1:3001")]
-    url: String,
+    /// The edge; given several times, posters are dealt out, and go on at another one when theirs does not answer.
+    #[arg(long = "url", value_name = "URL", default_value = "http://127.0.0.1:3001")]
+    urls: Vec<String>,
     /// Connections that post at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     posters: u16,
@@ -67,7 +67,7 @@ fn run(arguments: Arguments) -> Result<Summary> {
     let run_id = arguments.run_id.unwrap_or_else(|| format!("replay-{:016x}", fastrand::u64(..)));
     println!("replaying {} increments as {run_id}", increments.len());
     let plan = Plan {
-        url: arguments.url,
+        urls: arguments.urls,
         posters: arguments.posters.into(),
         batch: arguments.batch.into(),
         run_id,

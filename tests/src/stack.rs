@@ -1,0 +1,140 @@
+//! The production shape, all of it real: two proxies over DynamoDB Local, `stream-relay`, nats-server as hub and leaf.
+//! The rule: every part can be killed and comes back at its place, with its files or without them, and every line
+//! between proxies and the log can be cut.
+//!
+//! ```text
+//! posters ─▶ proxies[0] ◀─ lines[0] ─────────────▶ server (hub) ◀── relays ◀── stream of the database
+//!            proxies[1] ◀─ lines[1] ─▶ leaf ◀ trunk ─▶ ┘
+//! ```
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`database`] | DynamoDB Local: the shared one, or one of its own with files |
+//! | [`relay`] | `stream-relay` as a process |
+
+pub mod database;
+pub mod relay;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use lambda_trigger::dynamodb::{Tables, create_tables};
+
+use crate::edge::Edge;
+use crate::hop::Hop;
+use crate::nats::{HUB, NatsServer};
+use crate::{port, wait};
+
+pub use database::Database;
+pub use relay::Relay;
+
+/// How often a port is tried for a proxy: one that was free may be taken before it binds it.
+const PORTS: usize = 5;
+
+/// What a stack is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where the counters are.
+    pub database: Database,
+    /// The port by which proxies reach it: its own, or that of a hop before it.
+    pub store: u16,
+    /// The port by which relays reach its streams.
+    pub streams: u16,
+    /// How many relays there are.
+    pub relays: usize,
+}
+
+/// The whole shape; everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    /// Two proxies, on ports that they keep.
+    pub proxies: [Edge; 2],
+    /// Between each proxy and NATS: the first one is connected to the hub, the second one to the leaf.
+    pub lines: [Hop; 2],
+    /// What carries changes from the stream to the log.
+    pub relays: Vec<Relay>,
+    /// The leaf node.
+    pub leaf: NatsServer,
+    /// Between leaf and hub.
+    pub trunk: Hop,
+    /// The hub, which has the log.
+    pub server: NatsServer,
+    /// Where the counters are.
+    pub database: Database,
+    /// Their tables.
+    pub tables: Tables,
+}
+
+impl Parts {
+    /// The usual ones, over this database.
+    pub fn over(database: Database) -> Parts {
+        let port = database.port();
+        Parts { database, store: port, streams: port, relays: 1 }
+    }
+}
+
+impl Stack {
+    /// Starts everything with tables of its own; returns once both proxies are ready.
+    pub async fn start(parts: Parts) -> Result<Stack> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let Parts { database, store, streams, relays } = parts;
+        let prefix = format!("stack{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let tables = Tables::new(&prefix).context("the tables' prefix")?;
+        create_tables(&database.client(), &tables).await.context("create the tables")?;
+        let server = NatsServer::hub().await?;
+        let trunk = Hop::start(server.leaves.context("a hub has leaves")?).await?;
+        let leaf = NatsServer::leaf(trunk.address).await?;
+        let lines = [Hop::start(server.address).await?, Hop::start(leaf.address).await?];
+        let environment = |nats: std::net::SocketAddr| {
+            let endpoint = |port: u16| format!("http://127.0.0.1:{port}");
+            [
+                ("ANALYTICS_TABLE_PREFIX", prefix.clone()),
+                ("ANALYTICS_NATS_URL", format!("nats://{nats}")),
+                ("ANALYTICS_NATS_DOMAIN", HUB.to_owned()),
+                ("AWS_ENDPOINT_URL_DYNAMODB", endpoint(store)),
+                ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint(streams)),
+                ("AWS_REGION", "us-east-1".to_owned()),
+                ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+            ]
+        };
+        let relays = (0..relays).map(|_| Relay::start(environment(server.address).to_vec()));
+        let relays = relays.collect::<Result<Vec<Relay>>>()?;
+        let (one, other) = (environment(lines[0].address), environment(lines[1].address));
+        let (one, other) = tokio::try_join!(proxy(&one), proxy(&other))?;
+        let stack = Stack { proxies: [one, other], lines, relays, leaf, trunk, server, database, tables };
+        for proxy in &stack.proxies {
+            ready(proxy).await?;
+        }
+        Ok(stack)
+    }
+
+    /// `http://host:port` of each proxy.
+    pub fn urls(&self) -> Result<Vec<String>> {
+        self.proxies.iter().map(|proxy| Ok(format!("http://{}", proxy.authority()?))).collect()
+    }
+}
+
+/// Returns once a proxy takes connections.
+pub async fn ready(proxy: &Edge) -> Result<()> {
+    let mut api = proxy.api()?;
+    wait::until("the proxy to be ready", async || {
+        api.http.get("/ready").await.ok().filter(|reply| reply.status.is_success()).map(drop)
+    })
+    .await
+}
+
+/// A proxy on a port that it takes again after a restart.
+async fn proxy(environment: &[(&str, String)]) -> Result<Edge> {
+    let mut last = None;
+    for _ in 0..PORTS {
+        let port = port::free()?.port().to_string();
+        let own = [("ANALYTICS_STORE", "dynamodb"), ("ANALYTICS_FEED", "nats"), ("ANALYTICS_WS_PORT", &port)];
+        let shared = environment.iter().map(|(name, value)| (*name, value.as_str()));
+        match Edge::start(&shared.chain(own).collect::<Vec<_>>()).await {
+            Ok(edge) => return Ok(edge),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.context("no port was tried")?)
+}
