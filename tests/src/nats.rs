@@ -139,7 +139,9 @@ impl NatsServer {
                 format!("{listen}leafnodes {{ reconnect: 1, remotes: [{{ url: \"nats://{hub}\" }}] }}\n")
             }
             (Kind::Hub, leaves) => {
-                let leaves = leaves.map(|at| format!("leafnodes {{ listen: \"{at}\" }}\n")).unwrap_or_default();
+                // Told the hub's own address, a leaf would come back past the hop that stands between them.
+                let leaves = leaves.map(|at| format!("leafnodes {{ listen: \"{at}\", no_advertise: true }}\n"));
+                let leaves = leaves.unwrap_or_default();
                 let store = files.join("store");
                 let store = store.display();
                 format!("{listen}server_name: hub\njetstream {{ store_dir: \"{store}\", domain: {HUB} }}\n{leaves}")
