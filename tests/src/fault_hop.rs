@@ -1,13 +1,29 @@
 //! A hop in front of DynamoDB that fails on demand. The rule: every request is counted by its operation, and either
 //! passes untouched or meets exactly the fault that was asked for.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `exchange` | whole HTTP messages |
+//! | `records` | pages of the stream that come duplicated, reordered and late |
 
-use std::collections::HashMap;
+mod exchange;
+mod records;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+
+use exchange::{Message, settle};
+use records::Disturbance;
+
+pub use records::Disturbed;
+
+/// The operations that change something.
+const WRITES: [&str; 3] = ["TransactWriteItems", "UpdateItem", "PutItem"];
 
 /// What happens to a request.
 #[derive(Debug, Clone)]
@@ -58,7 +74,9 @@ pub struct FaultHop {
 struct State {
     seen: HashMap<String, usize>,
     faults: HashMap<String, Vec<Fault>>,
-    always: HashMap<String, Fault>,
+    storms: HashMap<String, VecDeque<Option<Fault>>>,
+    disturbance: Option<Disturbance>,
+    settles: bool,
 }
 
 impl FaultHop {
@@ -83,14 +101,35 @@ impl FaultHop {
 
     /// Every request of this operation meets the fault from now on, after those that were injected one by one.
     pub fn always(&self, operation: &str, fault: Fault) {
-        self.state().always.insert(operation.to_owned(), fault);
+        self.storm(operation, [Some(fault)]);
+    }
+
+    /// Requests of this operation meet these one after the other from now on, over and over; `None` passes.
+    pub fn storm(&self, operation: &str, faults: impl IntoIterator<Item = Option<Fault>>) {
+        self.state().storms.insert(operation.to_owned(), faults.into_iter().collect());
+    }
+
+    /// From now on the stream's records come duplicated, reordered and late, as this seed has it.
+    pub fn disturb_records(&self, seed: u64) {
+        self.state().disturbance = Some(Disturbance::new(seed));
+    }
+
+    /// What was done to the stream's records so far.
+    pub fn disturbed(&self) -> Disturbed {
+        self.state().disturbance.as_ref().map_or(Disturbed::default(), |disturbance| disturbance.done)
+    }
+
+    /// From now on no write is answered before it is in the server's file, so that the server may be killed: DynamoDB
+    /// Local itself answers a transaction a moment earlier.
+    pub fn settle_writes(&self) {
+        self.state().settles = true;
     }
 
     /// No request meets a fault any more.
     pub fn heal(&self) {
         let mut state = self.state();
         state.faults.clear();
-        state.always.clear();
+        state.storms.clear();
     }
 
     /// How many requests of this operation came so far, whatever became of them.
@@ -143,72 +182,61 @@ impl Drop for FaultHop {
 /// Passes requests on, one after the other, as HTTP/1.1 without pipelining has them.
 async fn serve(mut client: TcpStream, upstream: u16, state: &Mutex<State>) -> std::io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
-    let mut answer = vec![0; 64 * 1024];
+    let mut unasked = [0; 1];
     loop {
-        let mut request = Vec::new();
-        // Whatever the server still sends belongs to the last answer; the next request comes after it.
-        let operation = loop {
-            if let Some(operation) = whole(&request) {
-                break operation;
-            }
-            tokio::select! {
-                read = client.read_buf(&mut request) => if read? == 0 { return Ok(()) },
-                read = server.read(&mut answer) => match read? {
-                    0 => return Ok(()),
-                    count => client.write_all(&answer[..count]).await?,
-                },
-            }
+        let request = tokio::select! {
+            request = Message::read(&mut client) => request?,
+            // A server says nothing unasked; it can only leave.
+            _ = server.read(&mut unasked) => None,
         };
-        let fault = lock(state).meet(operation);
-        match fault {
-            None => server.write_all(&request).await?,
+        let Some(request) = request else { return Ok(()) };
+        let operation = request.operation();
+        let fault = lock(state).meet(&operation);
+        match &fault {
             Some(Fault::Close) => return Ok(()),
             Some(Fault::Answer(status, body)) => {
-                let head = format!(
-                    "HTTP/1.1 {status} Injected\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\r\n",
-                    body.len()
-                );
-                client.write_all(head.as_bytes()).await?;
-                client.write_all(body.as_bytes()).await?;
+                Message::answer(*status, body.as_bytes()).write(&mut client).await?;
+                continue;
             }
-            Some(fault @ (Fault::Silence | Fault::Cut)) => {
-                server.write_all(&request).await?;
-                // Once the answer has begun, the request was carried out.
-                if server.read(&mut answer).await? == 0 {
-                    return Ok(());
-                }
-                if matches!(fault, Fault::Silence) {
-                    let mut rest = Vec::new();
-                    while client.read_buf(&mut rest).await? > 0 {
-                        rest.clear();
-                    }
-                }
+            Some(Fault::Silence | Fault::Cut) | None => {}
+        }
+        request.write(&mut server).await?;
+        let Some(answer) = Message::read(&mut server).await? else { return Ok(()) };
+        if lock(state).settles && WRITES.contains(&operation.as_str()) {
+            settle(&mut server).await?;
+        }
+        match fault {
+            None => {
+                let changed = (operation == "GetRecords").then(|| lock(state).page(answer.body())).flatten();
+                let answer = changed.map_or(answer, |body| Message::answer(200, &body));
+                answer.write(&mut client).await?;
+            }
+            Some(Fault::Silence) => {
+                // Until the client has had enough.
+                while Message::read(&mut client).await?.is_some() {}
                 return Ok(());
             }
+            Some(_) => return Ok(()),
         }
     }
 }
 
 impl State {
-    fn meet(&mut self, operation: String) -> Option<Fault> {
-        *self.seen.entry(operation.clone()).or_default() += 1;
-        let queued = self.faults.get_mut(&operation).filter(|faults| !faults.is_empty());
-        queued.map(|faults| faults.remove(0)).or_else(|| self.always.get(&operation).cloned())
+    fn meet(&mut self, operation: &str) -> Option<Fault> {
+        *self.seen.entry(operation.to_owned()).or_default() += 1;
+        let queued = self.faults.get_mut(operation).filter(|faults| !faults.is_empty());
+        if let Some(faults) = queued {
+            return Some(faults.remove(0));
+        }
+        let storm = self.storms.get_mut(operation)?;
+        storm.rotate_left(1);
+        storm.back().cloned().flatten()
     }
-}
 
-/// The operation of a request that has arrived as a whole.
-fn whole(request: &[u8]) -> Option<String> {
-    let end = request.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = String::from_utf8_lossy(&request[..end]).into_owned();
-    let header = |name: &str| {
-        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-    };
-    let length: usize = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let target = header("x-amz-target").unwrap_or_default();
-    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-    (request.len() >= end + length).then_some(operation)
+    /// The body of a page of records, changed; `None` where it stays as it is.
+    fn page(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        self.disturbance.as_mut()?.page(body)
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -10,6 +10,10 @@ use tempfile::TempDir;
 
 use crate::dynamodb_local::{self, DynamoLocal};
 
+/// Where Linux has files in memory. DynamoDB Local waits for the disk with every commit; what a process has written, it
+/// keeps here too when it is killed.
+const IN_MEMORY: &str = "/dev/shm";
+
 /// A DynamoDB Local.
 #[derive(Debug)]
 pub enum Database {
@@ -35,7 +39,7 @@ impl Database {
 
     /// A new one with files.
     pub async fn own() -> Result<Database> {
-        let directory = tempfile::tempdir().context("create a directory for the tables")?;
+        let directory = directory()?;
         let server = DynamoLocal::start(Some(directory.path())).await?;
         Ok(Database::Own(Files { directory, port: server.port(), server: Some(server) }))
     }
@@ -70,7 +74,7 @@ impl Database {
     pub fn back_up(&mut self) -> Result<TempDir> {
         let files = self.files()?;
         ensure!(files.server.is_none(), "the database is still running");
-        let copy = tempfile::tempdir().context("create a directory for the copy")?;
+        let copy = directory()?;
         copy_files(files.directory.path(), copy.path())?;
         Ok(copy)
     }
@@ -89,6 +93,12 @@ impl Database {
             Database::Own(files) => Ok(files),
         }
     }
+}
+
+fn directory() -> Result<TempDir> {
+    let parent = Path::new(IN_MEMORY);
+    let directory = if parent.is_dir() { tempfile::tempdir_in(parent) } else { tempfile::tempdir() };
+    directory.context("create a directory for the tables")
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
