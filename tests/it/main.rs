@@ -8,6 +8,7 @@ mod crash;
 mod dynamodb_store;
 mod embedded_store;
 mod exactly_once;
+mod faults;
 mod foreign_clients;
 mod forward;
 mod frames;

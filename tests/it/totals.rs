@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use analytics_tests::api::Api;
-use analytics_tests::input::File;
+use analytics_tests::input::{File, Increment};
 use analytics_tests::memory::{Counter, FIELDS};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
@@ -32,6 +32,17 @@ pub(crate) fn of_both_files() -> Result<Totals> {
             line.split(',').collect::<Vec<_>>().try_into().map_err(|_| anyhow::anyhow!("six columns in {line}"))?;
         let counts = [views.parse()?, likes.parse()?, 0, comments.parse()?];
         totals.insert(Counter::new(Some(channel), None, video), counts);
+    }
+    Ok(totals)
+}
+
+/// What a part of them adds up to.
+pub(crate) fn of(increments: &[Increment]) -> Result<Totals> {
+    let mut totals = Totals::new();
+    for Increment { counter, field, by, .. } in increments {
+        let index = FIELDS.iter().position(|name| name == field).context("one of the four fields")?;
+        let count = &mut totals.entry(counter.clone()).or_default()[index];
+        *count = count.checked_add_signed(*by).context("no count goes below 0")?;
     }
     Ok(totals)
 }
