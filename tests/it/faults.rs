@@ -4,6 +4,8 @@
 //! Every test begins with [`Scene::start`] and ends with [`Scene::ends_well`], which holds that promise; between them it
 //! breaks something while posts are under way.
 
+mod database;
+mod restore;
 mod scene;
 
 use analytics_tests::fault_hop::FaultHop;

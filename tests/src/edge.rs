@@ -99,6 +99,12 @@ impl Edge {
         }
     }
 
+    /// Sets a variable of its environment from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Ends the process as a crash does (SIGKILL) and reaps it.
     pub fn kill(&mut self) -> Result<()> {
         let mut running = self.running.take().context("the process is not running")?;

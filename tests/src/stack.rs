@@ -5,6 +5,7 @@
 //! ```text
 //! posters ─▶ proxies[0] ◀─ lines[0] ─────────────▶ server (hub) ◀── relays ◀── stream of the database
 //!            proxies[1] ◀─ lines[1] ─▶ leaf ◀ trunk ─▶ ┘
+//!            proxies[2], if asked for, reads the stream itself
 //! ```
 //!
 //! | file | subject |
@@ -15,6 +16,7 @@
 pub mod database;
 pub mod relay;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
@@ -42,14 +44,16 @@ pub struct Parts {
     pub streams: u16,
     /// How many relays there are.
     pub relays: usize,
+    /// The port by which a third proxy reads the streams itself, if there is to be one.
+    pub direct: Option<u16>,
 }
 
 /// The whole shape; everything ends when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
-    /// Two proxies, on ports that they keep.
-    pub proxies: [Edge; 2],
-    /// Between each proxy and NATS: the first one is connected to the hub, the second one to the leaf.
+    /// Two or three proxies, on ports that they keep.
+    pub proxies: Vec<Edge>,
+    /// Between proxies and NATS: the first one is connected to the hub, the second one to the leaf.
     pub lines: [Hop; 2],
     /// What carries changes from the stream to the log.
     pub relays: Vec<Relay>,
@@ -69,7 +73,7 @@ impl Parts {
     /// The usual ones, over this database.
     pub fn over(database: Database) -> Parts {
         let port = database.port();
-        Parts { database, store: port, streams: port, relays: 1 }
+        Parts { database, store: port, streams: port, relays: 1, direct: None }
     }
 }
 
@@ -77,17 +81,19 @@ impl Stack {
     /// Starts everything with tables of its own; returns once both proxies are ready.
     pub async fn start(parts: Parts) -> Result<Stack> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let Parts { database, store, streams, relays } = parts;
+        let Parts { database, store, streams, relays, direct } = parts;
         let prefix = format!("stack{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let tables = Tables::new(&prefix).context("the tables' prefix")?;
-        create_tables(&database.client(), &tables).await.context("create the tables")?;
+        // A server that has just started may be slower than the patience that serves an operator.
+        let client = database.client();
+        wait::until("the tables to be made", async || create_tables(&client, &tables).await.ok()).await?;
         let server = NatsServer::hub().await?;
         let trunk = Hop::start(server.leaves.context("a hub has leaves")?).await?;
         let leaf = NatsServer::leaf(trunk.address).await?;
         let lines = [Hop::start(server.address).await?, Hop::start(leaf.address).await?];
-        let environment = |nats: std::net::SocketAddr| {
+        let environment = |nats: SocketAddr, streams: u16| {
             let endpoint = |port: u16| format!("http://127.0.0.1:{port}");
-            [
+            vec![
                 ("ANALYTICS_TABLE_PREFIX", prefix.clone()),
                 ("ANALYTICS_NATS_URL", format!("nats://{nats}")),
                 ("ANALYTICS_NATS_DOMAIN", HUB.to_owned()),
@@ -98,15 +104,27 @@ impl Stack {
                 ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
             ]
         };
-        let relays = (0..relays).map(|_| Relay::start(environment(server.address).to_vec()));
+        let relays = (0..relays).map(|_| Relay::start(environment(server.address, streams)));
         let relays = relays.collect::<Result<Vec<Relay>>>()?;
-        let (one, other) = (environment(lines[0].address), environment(lines[1].address));
-        let (one, other) = tokio::try_join!(proxy(&one), proxy(&other))?;
-        let stack = Stack { proxies: [one, other], lines, relays, leaf, trunk, server, database, tables };
+        let mut proxies = Vec::new();
+        for line in &lines {
+            proxies.push(proxy("nats", &environment(line.address, streams)).await?);
+        }
+        if let Some(streams) = direct {
+            proxies.push(proxy("dynamodb-streams", &environment(server.address, streams)).await?);
+        }
+        let stack = Stack { proxies, lines, relays, leaf, trunk, server, database, tables };
         for proxy in &stack.proxies {
             ready(proxy).await?;
         }
         Ok(stack)
+    }
+
+    /// Sets a variable of every proxy from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        for proxy in &mut self.proxies {
+            proxy.set(name, value);
+        }
     }
 
     /// `http://host:port` of each proxy.
@@ -125,11 +143,11 @@ pub async fn ready(proxy: &Edge) -> Result<()> {
 }
 
 /// A proxy on a port that it takes again after a restart.
-async fn proxy(environment: &[(&str, String)]) -> Result<Edge> {
+async fn proxy(feed: &str, environment: &[(&str, String)]) -> Result<Edge> {
     let mut last = None;
     for _ in 0..PORTS {
         let port = port::free()?.port().to_string();
-        let own = [("ANALYTICS_STORE", "dynamodb"), ("ANALYTICS_FEED", "nats"), ("ANALYTICS_WS_PORT", &port)];
+        let own = [("ANALYTICS_STORE", "dynamodb"), ("ANALYTICS_FEED", feed), ("ANALYTICS_WS_PORT", &port)];
         let shared = environment.iter().map(|(name, value)| (*name, value.as_str()));
         match Edge::start(&shared.chain(own).collect::<Vec<_>>()).await {
             Ok(edge) => return Ok(edge),

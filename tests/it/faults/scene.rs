@@ -29,7 +29,7 @@ const IDS: usize = 200;
 pub(crate) struct Scene {
     pub(crate) stack: Stack,
     /// Of each proxy, each with the counters that it is shown.
-    viewers: [Vec<(Viewer, Vec<Counter>)>; 2],
+    viewers: Vec<Vec<(Viewer, Vec<Counter>)>>,
     expected: Totals,
     rows: u64,
     progress: Arc<Progress>,
@@ -47,7 +47,10 @@ impl Scene {
         let increments = part()?;
         let expected = totals::of(&increments)?;
         let stack = Stack::start(parts).await?;
-        let viewers = [viewers(&stack, 0, &expected).await?, viewers(&stack, 1, &expected).await?];
+        let mut viewers = Vec::new();
+        for proxy in &stack.proxies {
+            viewers.push(viewers_of_all(&proxy.authority()?, &expected).await?);
+        }
         let progress = Arc::new(Progress::default());
         let plan = Plan {
             urls: stack.urls()?,
@@ -98,8 +101,7 @@ impl Scene {
         let Scene { stack, viewers, expected, replay, .. } = self;
         let summary = replay.await.context("the replay panicked")??;
         ensure!(summary.refused == 0 && summary.posted + summary.replayed == summary.rows, "{summary}");
-        for (number, viewers) in viewers.iter().enumerate() {
-            let proxy = &stack.proxies[number];
+        for (number, (proxy, viewers)) in stack.proxies.iter().zip(&viewers).enumerate() {
             ready(proxy).await?;
             totals::same(&expected, &totals::in_the_store(&proxy.authority()?, &expected).await?)?;
             for (viewer, counters) in viewers {
@@ -144,8 +146,7 @@ fn part() -> Result<Vec<Increment>> {
 }
 
 /// Viewers that together watch everything: some the public contents, one each channel's.
-async fn viewers(stack: &Stack, proxy: usize, expected: &Totals) -> Result<Vec<(Viewer, Vec<Counter>)>> {
-    let authority = stack.proxies[proxy].authority()?;
+async fn viewers_of_all(authority: &str, expected: &Totals) -> Result<Vec<(Viewer, Vec<Counter>)>> {
     let mut scopes: BTreeMap<Option<&str>, Vec<&Counter>> = BTreeMap::new();
     for counter in expected.keys() {
         scopes.entry(counter.organization.as_deref()).or_default().push(counter);
@@ -154,7 +155,7 @@ async fn viewers(stack: &Stack, proxy: usize, expected: &Totals) -> Result<Vec<(
     for (organization, counters) in scopes {
         for counters in counters.chunks(IDS) {
             let contents: Vec<&str> = counters.iter().map(|counter| counter.content.as_str()).collect();
-            let viewer = Viewer::start(&authority, organization, &contents).await?;
+            let viewer = Viewer::start(authority, organization, &contents).await?;
             viewers.push((viewer, counters.iter().map(|counter| (*counter).clone()).collect()));
         }
     }
