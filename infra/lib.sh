@@ -43,5 +43,50 @@ need_rust_build() {
   install_missing cc=build-essential cmake=cmake
 }
 
+# A virtual environment of Python in .tools/venv, for tools that come from PyPI.
+install_venv() {
+  local venv=.tools/venv
+  install_missing python3=python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Python 3.11 or newer is needed; $(python3 --version) is installed."
+  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    # Debian ships ensurepip, which makes the pip of a virtual environment, as a package of its own.
+    python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+    python3 -m venv --clear "$venv"
+  fi
+}
+
+# install_requirements FILE [OPTION...]: the packages of a file, into the virtual environment.
+install_requirements() {
+  local file="$1" installed
+  installed=".tools/venv/.$(printf '%s' "$file" | tr / -)"
+  shift
+  cmp --silent "$file" "$installed" && return
+  .tools/venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" --requirement "$file"
+  cp "$file" "$installed"
+}
+
+# Without zig, which comes with it: that builds functions for other machines.
+install_cargo_lambda() { install_requirements tests/cargo-lambda/requirements.txt --no-deps; }
+
+install_dynamodb_local() {
+  local folder=.tools/dynamodb-local pom=tests/dynamodb-local/pom.xml version
+  install_missing java=default-jre-headless mvn=maven
+  version="$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')"
+  [ "${version:-0}" -ge 17 ] || fail "DynamoDB Local needs Java 17 or newer; Java ${version:-of an unknown version} is installed."
+  cmp --silent "$pom" "$folder/.pom-installed" && return
+  rm -rf "$folder"
+  mvn --batch-mode --quiet --file "$pom" dependency:copy-dependencies -DincludeScope=runtime \
+    "-DoutputDirectory=$PWD/$folder"
+  cp "$pom" "$folder/.pom-installed"
+}
+
+install_nats_server() {
+  local version=2.15.2
+  [ "$(.tools/bin/nats-server --version 2>/dev/null)" = "nats-server: v$version" ] && return
+  command -v go >/dev/null || fail "nats-server $version is built with Go 1.26 or newer, which is not installed."
+  GOBIN="$PWD/.tools/bin" go install "github.com/nats-io/nats-server/v2@v$version"
+}
+
 # listens PORT: whether something accepts connections on this port of the loopback interface.
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

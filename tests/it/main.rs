@@ -27,6 +27,7 @@ mod plugin;
 mod presence;
 mod relay;
 mod replay;
+mod run_local;
 mod serverless;
 mod shared_properties;
 mod store_suite;

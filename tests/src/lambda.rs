@@ -235,7 +235,7 @@ fn free_port() -> Result<u16> {
 
 /// Where the running executable was built, and in which profile: tests run from `<target>/<profile>/deps`, binaries from
 /// `<target>/<profile>`.
-fn build() -> Result<(PathBuf, &'static str)> {
+pub fn build() -> Result<(PathBuf, &'static str)> {
     let own = env::current_exe().context("find the running executable")?;
     let found = own.ancestors().skip(1).take(2).find_map(|directory| {
         let profile = match directory.file_name()?.to_str()? {
