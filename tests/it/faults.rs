@@ -11,7 +11,7 @@ mod scene;
 use analytics_tests::fault_hop::FaultHop;
 use analytics_tests::hop::Line;
 use analytics_tests::stack::{Database, Parts, ready};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use scene::Scene;
 
@@ -118,6 +118,19 @@ async fn a_partition_between_leaf_and_hub_heals() -> Result<()> {
         scene.degraded(&[1]).await?;
         scene.answered(percent + 20).await?;
         scene.stack.trunk.set(Line::Whole);
+    }
+    scene.ends_well(&[0, 1]).await
+}
+
+/// Nothing is acknowledged while it is gone, and nothing is known of the calls that it had in hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_function_comes_back() -> Result<()> {
+    let mut scene = Scene::of(Parts { function: true, ..Parts::over(Database::shared().await?) }).await?;
+    for percent in [20, 50] {
+        scene.answered(percent).await?;
+        let function = scene.stack.function.as_mut().context("the stack has a function")?;
+        function.kill()?;
+        function.start_again().await?;
     }
     scene.ends_well(&[0, 1]).await
 }

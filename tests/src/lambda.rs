@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -24,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::http::Http;
-use crate::wait;
+use crate::{port, wait};
 
 /// The function behind the counts.
 pub const TRIGGER_UPDATE: &str = "trigger-update";
@@ -67,7 +66,7 @@ impl Lambda {
         let mut last = None;
         for _ in 0..PORTS {
             let files = tempfile::tempdir().context("create a directory for the log")?;
-            let mut lambda = Lambda { port: free_port()?, env: env.clone(), instances, files, running: None };
+            let mut lambda = Lambda { port: port::free()?.port(), env: env.clone(), instances, files, running: None };
             match lambda.start_again().await {
                 Ok(()) => return Ok(lambda),
                 Err(error) => last = Some(error),
@@ -225,12 +224,6 @@ fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?.chars().next()?;
     Some((state, Pid::from_raw(fields.next()?.parse().ok()?)?))
-}
-
-/// A port that was free just now.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("a port's number")?.port())
 }
 
 /// Where the running executable was built, and in which profile: tests run from `<target>/<profile>/deps`, binaries from

@@ -1,4 +1,5 @@
-//! The production shape, all of it real: two proxies over DynamoDB Local, `stream-relay`, nats-server as hub and leaf.
+//! The production shape, all of it real: two proxies over DynamoDB Local, `stream-relay`, nats-server as hub and leaf,
+//! and the function under Lambda's emulator where a test asks for it (it takes seconds to start).
 //! The rule: every part can be killed and comes back at its place, with its files or without them, and every line
 //! between proxies and the log can be cut.
 //!
@@ -24,11 +25,15 @@ use lambda_trigger::dynamodb::{Tables, create_tables};
 
 use crate::edge::Edge;
 use crate::hop::Hop;
+use crate::lambda::{Lambda, TRIGGER_UPDATE};
 use crate::nats::{HUB, NatsServer};
-use crate::{port, wait};
+use crate::{dynamodb_local, port, wait};
 
 pub use database::Database;
 pub use relay::Relay;
+
+/// Containers of a function: calls that it handles at once.
+const CONTAINERS: u32 = 4;
 
 /// How often a port is tried for a proxy: one that was free may be taken before it binds it.
 const PORTS: usize = 5;
@@ -46,6 +51,8 @@ pub struct Parts {
     pub relays: usize,
     /// The port by which a third proxy reads the streams itself, if there is to be one.
     pub direct: Option<u16>,
+    /// Whether proxies pass calls on to the function, instead of handling them in process.
+    pub function: bool,
 }
 
 /// The whole shape; everything ends when it is dropped.
@@ -63,6 +70,8 @@ pub struct Stack {
     pub trunk: Hop,
     /// The hub, which has the log.
     pub server: NatsServer,
+    /// What handles calls, if it is not the proxies themselves.
+    pub function: Option<Lambda>,
     /// Where the counters are.
     pub database: Database,
     /// Their tables.
@@ -73,7 +82,7 @@ impl Parts {
     /// The usual ones, over this database.
     pub fn over(database: Database) -> Parts {
         let port = database.port();
-        Parts { database, store: port, streams: port, relays: 1, direct: None }
+        Parts { database, store: port, streams: port, relays: 1, direct: None, function: false }
     }
 }
 
@@ -81,7 +90,7 @@ impl Stack {
     /// Starts everything with tables of its own; returns once both proxies are ready.
     pub async fn start(parts: Parts) -> Result<Stack> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let Parts { database, store, streams, relays, direct } = parts;
+        let Parts { database, store, streams, relays, direct, function } = parts;
         let prefix = format!("stack{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let tables = Tables::new(&prefix).context("the tables' prefix")?;
         // A server that has just started may be slower than the patience that serves an operator.
@@ -92,28 +101,32 @@ impl Stack {
         let leaf = NatsServer::leaf(trunk.address).await?;
         let lines = [Hop::start(server.address).await?, Hop::start(leaf.address).await?];
         let environment = |nats: SocketAddr, streams: u16| {
-            let endpoint = |port: u16| format!("http://127.0.0.1:{port}");
-            vec![
+            let own = [
+                // Takes the place of the one before.
+                ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", format!("http://127.0.0.1:{streams}")),
                 ("ANALYTICS_TABLE_PREFIX", prefix.clone()),
                 ("ANALYTICS_NATS_URL", format!("nats://{nats}")),
                 ("ANALYTICS_NATS_DOMAIN", HUB.to_owned()),
-                ("AWS_ENDPOINT_URL_DYNAMODB", endpoint(store)),
-                ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoint(streams)),
-                ("AWS_REGION", "us-east-1".to_owned()),
-                ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-                ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-            ]
+            ];
+            dynamodb_local::environment(store).into_iter().chain(own).collect::<Vec<_>>()
         };
         let relays = (0..relays).map(|_| Relay::start(environment(server.address, streams)));
         let relays = relays.collect::<Result<Vec<Relay>>>()?;
+        let function = match function {
+            true => Some(start_function(environment(server.address, streams)).await?),
+            false => None,
+        };
+        let target = function.as_ref().map(|function| ("ANALYTICS_TRIGGER_URL", function.url(TRIGGER_UPDATE)));
         let mut proxies = Vec::new();
         for line in &lines {
-            proxies.push(proxy("nats", &environment(line.address, streams)).await?);
+            let environment = environment(line.address, streams).into_iter().chain(target.clone());
+            proxies.push(proxy("nats", &environment.collect::<Vec<_>>()).await?);
         }
         if let Some(streams) = direct {
-            proxies.push(proxy("dynamodb-streams", &environment(server.address, streams)).await?);
+            let environment = environment(server.address, streams).into_iter().chain(target);
+            proxies.push(proxy("dynamodb-streams", &environment.collect::<Vec<_>>()).await?);
         }
-        let stack = Stack { proxies, lines, relays, leaf, trunk, server, database, tables };
+        let stack = Stack { proxies, function, lines, relays, leaf, trunk, server, database, tables };
         for proxy in &stack.proxies {
             ready(proxy).await?;
         }
@@ -131,6 +144,14 @@ impl Stack {
     pub fn urls(&self) -> Result<Vec<String>> {
         self.proxies.iter().map(|proxy| Ok(format!("http://{}", proxy.authority()?))).collect()
     }
+}
+
+/// The function, warm.
+async fn start_function(environment: Vec<(&'static str, String)>) -> Result<Lambda> {
+    let mode = ("ANALYTICS_MODE", "development".to_owned());
+    let function = Lambda::start(environment.into_iter().chain([mode]), CONTAINERS).await?;
+    function.warm().await?;
+    Ok(function)
 }
 
 /// Returns once a proxy takes connections.
