@@ -13,6 +13,7 @@
 //! | `unkeyed` | at most once |
 //! | `keyed`, `record` | exactly once |
 //! | `read` | consistent reads of topics |
+//! | `share` | one read for many who ask at once |
 //! | `failure`, `patience` | what an error proves, and when to try again |
 //! | `presence` | the sum of the proxies' open sockets |
 
@@ -28,6 +29,7 @@ mod patience;
 mod presence;
 mod read;
 mod record;
+mod share;
 mod tables;
 mod unkeyed;
 mod update;
@@ -43,7 +45,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::chain::Chain;
 use self::client::Lost;
@@ -65,6 +67,7 @@ pub struct DynamoStore {
     inner: Arc<Inner>,
     deadline: Duration,
     queue: Arc<Semaphore>,
+    reads: Arc<share::Reads>,
 }
 
 struct Inner {
@@ -98,7 +101,8 @@ impl DynamoStore {
         let base = version::base_of_epoch(epoch).ok_or(EpochTooLarge)?;
         let limits = Limits { attempt, attempts };
         let inner = Inner { client, tables, base, limits, concurrency: concurrency.max(1), clock };
-        Ok(DynamoStore { inner: Arc::new(inner), deadline, queue: Arc::new(Semaphore::new(queued_writes)) })
+        let (queue, reads) = (Arc::new(Semaphore::new(queued_writes)), Arc::default());
+        Ok(DynamoStore { inner: Arc::new(inner), deadline, queue, reads })
     }
 }
 
@@ -126,11 +130,22 @@ impl CounterStore for DynamoStore {
     }
 
     async fn read(&self, topics: &[Topic]) -> Result<Vec<CounterState>, Unreadable> {
-        let deadline = deadline::of_call(self.deadline);
-        let plan = read::Plan::of(topics);
-        let inner = Arc::clone(&self.inner);
-        let work = async move { inner.read(plan, &inner.patience(deadline)).await };
-        self.inner.client.run(work).await.unwrap_or_else(|_| Err(Unreadable("the process is ending".into())))
+        let end = deadline::of_call(self.deadline);
+        // Those who join a read that waits have come later, and may wait as long from its beginning on.
+        let time = end.saturating_duration_since(Instant::now());
+        let share::Plan { reads, request } = self.reads.plan(topics);
+        for mut read in reads {
+            let inner = Arc::clone(&self.inner);
+            let work = async move {
+                let plan = read::Plan::of(read.begin().await);
+                let brought = inner.read(plan, &inner.patience(Instant::now() + time)).await;
+                read.end(brought);
+            };
+            // It goes on without this request; what is not begun tells those who wait by its end.
+            let _ = self.inner.client.spawn(work);
+        }
+        let late = |_| Err(Unreadable("DynamoDB did not answer in time".into()));
+        timeout_at(end, request.states()).await.unwrap_or_else(late)
     }
 }
 

@@ -5,6 +5,7 @@ mod epochs;
 mod faults;
 mod presence;
 mod reads;
+mod sharing;
 mod tables;
 
 use std::sync::Arc;

@@ -24,6 +24,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::complaint::Complaint;
@@ -95,12 +96,20 @@ impl DynamoClient {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Lost> {
+        self.spawn(work)?.await.map_err(|_| Lost::Midway)
+    }
+
+    /// The same without waiting for it.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>, Lost> {
         let home = self.0.home.get_or_try_init(Home::start).map_err(|error| {
             tracing::error!(%error, "the threads of the DynamoDB client cannot be started");
             Lost::Never
         })?;
         let runtime = home.0.as_ref().ok_or(Lost::Never)?;
-        runtime.spawn(work).await.map_err(|_| Lost::Midway)
+        Ok(runtime.spawn(work))
     }
 
     /// Sends one request, once, waiting no longer than until `end`. A failure that tells of trouble is logged.
