@@ -30,6 +30,7 @@ mod replay;
 mod run_local;
 mod serverless;
 mod shared_properties;
+mod single_flight;
 mod store_suite;
 mod streams;
 mod subscription;

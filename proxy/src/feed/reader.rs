@@ -1,9 +1,9 @@
 //! Reads what hubs begin to watch. The rule: a read ends in the rings or is repeated; nothing that was asked for is
 //! given up while the process lives.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use analytics_shared::Topic;
 use lambda_trigger::CounterStore;
@@ -12,6 +12,10 @@ use super::{Feed, Item, lock};
 
 /// Topics per read.
 const BATCH: usize = 128;
+
+/// Between the beginnings of two reads, unless a whole batch waits: a crowd that comes back comes one by one, and is
+/// gathered into a hundred reads per second at most. Whoever comes alone waits for nothing.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Between two tries of a store that cannot be read; doubled up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -25,7 +29,9 @@ impl Feed {
     /// The reader thread's work until [`Feed::close_reads`].
     pub(crate) fn read_on(self: &Arc<Self>, store: &dyn CounterStore, runtime: &tokio::runtime::Runtime) {
         let mut pause = PAUSE;
-        while let Some(topics) = self.next_reads() {
+        let mut not_before = Instant::now();
+        while let Some(topics) = self.next_reads(not_before) {
+            not_before = Instant::now() + GATHER;
             // After the topics were taken: every watch that asked for one of them has its stamp already.
             let stamp = lock(&self.routing).stamp;
             match runtime.block_on(store.read(&topics)) {
@@ -63,15 +69,23 @@ impl Feed {
         self.closing.notify_waiters();
     }
 
-    /// The next topics to read; waits for some, and ends with the feed.
-    fn next_reads(&self) -> Option<Vec<Topic>> {
+    /// The next topics to read; waits for some, and for a time or a whole batch, and ends with the feed.
+    fn next_reads(&self, not_before: Instant) -> Option<Vec<Topic>> {
         let mut reads = lock(&self.reads);
-        while reads.order.is_empty() && !reads.closed {
-            reads = self.reads_wanted.wait(reads).unwrap_or_else(std::sync::PoisonError::into_inner);
+        loop {
+            if reads.closed {
+                return None;
+            }
+            let early = not_before.saturating_duration_since(Instant::now());
+            let count = reads.order.len();
+            if count >= BATCH || (count > 0 && early.is_zero()) {
+                return Some(std::iter::from_fn(|| reads.take()).take(BATCH).collect());
+            }
+            reads = if count == 0 {
+                self.reads_wanted.wait(reads).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.reads_wanted.wait_timeout(reads, early).unwrap_or_else(PoisonError::into_inner).0
+            };
         }
-        if reads.closed {
-            return None;
-        }
-        Some(std::iter::from_fn(|| reads.take()).take(BATCH).collect())
     }
 }
