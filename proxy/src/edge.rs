@@ -285,10 +285,11 @@ impl EdgeHandle {
     /// How the edge is.
     pub fn status(&self) -> EdgeStatus {
         let mut degraded = Vec::new();
-        if self.inner.feed.unreadable.load(Ordering::Relaxed) {
+        let health = self.inner.feed.health();
+        if health.unreadable {
             degraded.push(Cow::Borrowed("the store cannot be read"));
         }
-        if self.inner.feed.cut.load(Ordering::Relaxed) {
+        if health.cut {
             degraded.push(Cow::Borrowed("the stream of changes is cut"));
         }
         EdgeStatus { stage: self.stage(), connections: self.inner.admission.open(), degraded }
@@ -297,7 +298,7 @@ impl EdgeHandle {
     /// The edge's series in Prometheus' text format.
     pub fn metrics(&self) -> Vec<u8> {
         let connections = self.inner.mailboxes.iter().map(|mailbox| mailbox.connections()).sum();
-        self.inner.settings.metrics.render(connections)
+        self.inner.settings.metrics.render(connections, self.inner.feed.health())
     }
 
     /// Closes every connection, spread over a time, then lets what is in flight finish and stops. Ends when all is

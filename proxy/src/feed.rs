@@ -17,10 +17,12 @@
 //! | `sweep` | reads everything again, slowly |
 //! | `nats`, `dynamodb_streams` | the streams |
 //! | `doorbell` | wakes a hub |
+//! | `health` | how all of this is |
 
 mod coverage;
 mod doorbell;
 mod dynamodb_streams;
+mod health;
 mod interest;
 mod nats;
 mod reader;
@@ -28,14 +30,14 @@ mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use analytics_shared::{CounterState, Topic};
 use lambda_trigger::Announce;
 use lambda_trigger::changelog::Changelog;
 use lambda_trigger::nats::NatsOptions;
-use lambda_trigger::streams::ShardSource;
+use lambda_trigger::streams::{Gauges, ShardSource};
 use tokio::sync::Notify;
 
 use coverage::Coverage;
@@ -116,9 +118,11 @@ pub(crate) struct Feed {
     reads: Mutex<Reads>,
     reads_wanted: Condvar,
     /// Set while the store cannot be read.
-    pub(crate) unreadable: AtomicBool,
+    unreadable: AtomicBool,
     /// Set while the stream is cut.
-    pub(crate) cut: AtomicBool,
+    cut: AtomicBool,
+    /// How the reading of shards goes, where shards are read.
+    shards: OnceLock<Arc<Gauges>>,
     /// Something is watched that the stream does not carry.
     uncovered: Notify,
     /// The stream carries something for the first time.
@@ -198,6 +202,7 @@ impl Feed {
             reads_wanted: Condvar::new(),
             unreadable: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            shards: OnceLock::new(),
             uncovered: Notify::new(),
             covered: Notify::new(),
             closing: Notify::new(),
@@ -306,6 +311,7 @@ impl Feed {
 
     /// Changes may have been lost: has every hub read all that it watches anew.
     fn reread(&self) {
+        self.metrics.rereads.inc();
         for port in &self.ports {
             port.resync.store(true, Ordering::SeqCst);
         }
@@ -400,6 +406,7 @@ impl Feed {
 impl Announce for Feed {
     fn announce(&self, states: &[CounterState]) {
         self.metrics.updates.inc_by(states.len() as u64);
+        self.note_lag(states);
         let mut touched = 0u64;
         let mut routing = lock(&self.routing);
         let Routing { interest, rings, .. } = &mut *routing;

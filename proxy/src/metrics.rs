@@ -1,8 +1,10 @@
 //! What is counted about the edge, for Prometheus. The rule: every series is registered here, once, and its labels
 //! are closed sets: no id is ever a label.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// The edge's series. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -18,9 +20,33 @@ pub(crate) struct Metrics {
     pub(crate) updates: IntCounter,
     pub(crate) overflows: IntCounter,
     connections: IntGauge,
+    update_lag: Gauge,
+    newest_update: Gauge,
+    pub(crate) rereads: IntCounter,
+    pub(crate) store_reads: IntCounter,
+    pub(crate) store_read_failures: IntCounter,
+    store_unreadable: IntGauge,
+    pub(crate) stream_starts: IntCounter,
+    stream_cut: IntGauge,
+    stream_shards: IntGauge,
+    shard_lag: Gauge,
+    topics_waiting: IntGauge,
     forwarded: IntCounterVec,
     pub(crate) forward_repeats: IntCounter,
     pub(crate) presence_failures: IntCounter,
+}
+
+/// A look at the feed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Health {
+    /// The store cannot be read.
+    pub(crate) unreadable: bool,
+    /// The stream of changes is cut.
+    pub(crate) cut: bool,
+    /// Topics that are read once the stream carries their organization.
+    pub(crate) waiting: usize,
+    /// Shards being read, and how long the oldest change read from them has waited to be announced.
+    pub(crate) shards: (usize, Duration),
 }
 
 /// What became of a call that was passed on.
@@ -64,6 +90,41 @@ impl Metrics {
             connections: gauge(&registry, "connections", "WebSocket connections open"),
             updates: counter(&registry, "updates_announced_total", "counter states announced by the store"),
             overflows: counter(&registry, "ring_overflows_total", "items that found a hub's ring full"),
+            update_lag: seconds(
+                &registry,
+                "update_lag_seconds",
+                "from its commit, by the store's clock, to its announcement here: the newest change announced last",
+            ),
+            newest_update: seconds(
+                &registry,
+                "newest_update_timestamp_seconds",
+                "when the newest change announced last was committed",
+            ),
+            rereads: counter(
+                &registry,
+                "rereads_total",
+                "times all that is watched was read anew, for the stream may have lost changes",
+            ),
+            store_reads: counter(&registry, "store_reads_total", "reads of what is watched, of up to 128 topics each"),
+            store_read_failures: counter(&registry, "store_read_failures_total", "those that failed"),
+            store_unreadable: gauge(&registry, "store_unreadable", "1 while the store cannot be read"),
+            stream_starts: counter(
+                &registry,
+                "stream_starts_total",
+                "times the stream of changes was followed anew, the first one included",
+            ),
+            stream_cut: gauge(&registry, "stream_cut", "1 while the stream of changes is cut"),
+            stream_shards: gauge(&registry, "stream_shards", "shards of DynamoDB Streams being read"),
+            shard_lag: seconds(
+                &registry,
+                "stream_shard_lag_seconds",
+                "since the commit of the oldest change read from a shard and not yet announced",
+            ),
+            topics_waiting: gauge(
+                &registry,
+                "topics_waiting",
+                "watched topics that are read once the stream carries their organization",
+            ),
             forwarded: register(
                 &registry,
                 IntCounterVec::new(
@@ -114,9 +175,23 @@ impl Metrics {
         self.forwarded.with_label_values(&[label]).inc();
     }
 
+    /// Changes are announced, the newest of them committed at this time, in milliseconds since the Unix epoch.
+    pub(crate) fn announced(&self, newest: u64) {
+        let newest = Duration::from_millis(newest);
+        // Two clocks may differ: what comes before it was sent has taken no time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.newest_update.set(newest.as_secs_f64());
+        self.update_lag.set(now.saturating_sub(newest).as_secs_f64());
+    }
+
     /// The series in Prometheus' text format, with what is read at the moment of asking.
-    pub(crate) fn render(&self, connections: usize) -> Vec<u8> {
+    pub(crate) fn render(&self, connections: usize, health: Health) -> Vec<u8> {
         self.connections.set(connections as i64);
+        self.store_unreadable.set(health.unreadable.into());
+        self.stream_cut.set(health.cut.into());
+        self.topics_waiting.set(health.waiting as i64);
+        self.stream_shards.set(health.shards.0 as i64);
+        self.shard_lag.set(health.shards.1.as_secs_f64());
         let mut text = Vec::new();
         // Fails only for a sink that fails; memory does not.
         let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -131,6 +206,10 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(format!("analytics_{name}"), help))
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str) -> Gauge {
+    register(registry, Gauge::new(format!("analytics_{name}"), help))
 }
 
 /// Names here are constants of this file: a refused one is a mistake that the first start shows.

@@ -33,6 +33,7 @@ mod shared_properties;
 mod single_flight;
 mod store_suite;
 mod streams;
+mod streams_feed;
 mod subscription;
 mod template;
 mod tokens;

@@ -299,3 +299,47 @@ async fn the_sweep_heals_what_nobody_saw_being_lost() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_the_feed_is_can_be_read_off_the_metrics() -> Result<()> {
+    let world = World::start().await?;
+    let hop = Hop::start(world.server.address).await?;
+    let edge = world.edge(hop.address, |_| {})?;
+    let metric = |name: &str| {
+        let text = String::from_utf8(edge.handle.metrics()).expect("a text");
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("analytics_{name} ")));
+        line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+    };
+    let (counter, shown) = both("o", "x");
+    let socket = subscriber(&edge, "o", "x").await?;
+    let value = world.add(&counter, Field::Likes, 1).await;
+    shows(&[&socket], &shown, value).await?;
+    wait::holds("the topic to be read", || metric("store_reads_total") >= 1.0).await?;
+    for (name, value) in
+        [("stream_cut", 0.0), ("topics_waiting", 0.0), ("rereads_total", 0.0), ("store_unreadable", 0.0)]
+    {
+        assert_eq!(metric(name), value, "{name}");
+    }
+    wait::holds("a change to be announced", || metric("newest_update_timestamp_seconds") > 1.7e9).await?;
+    assert!(metric("update_lag_seconds") < 3600.0);
+    let starts = metric("stream_starts_total");
+    assert!(starts >= 1.0);
+    // A cut, in which the log loses a change.
+    hop.set(Line::Broken);
+    wait::holds("the cut to be told", || metric("stream_cut") == 1.0).await?;
+    assert_eq!(edge.handle.status().degraded, ["the stream of changes is cut"]);
+    let value = world.add(&counter, Field::Likes, 1).await;
+    world.published().await?;
+    world.jetstream.get_stream(&world.log.stream).await?.purge().await?;
+    // Whoever watches an organization for the first time now waits for the stream.
+    let mut waiting = edge.socket().await?;
+    let subscribe = json!({"type": "subscribe", "contentIds": ["x"], "organizationId": "p"});
+    waiting.ask(&subscribe, "subscribed").await?;
+    wait::holds("a topic to wait", || metric("topics_waiting") == 1.0).await?;
+    hop.set(Line::Whole);
+    shows(&[&socket], &shown, value).await?;
+    wait::holds("nothing to wait", || metric("topics_waiting") == 0.0).await?;
+    assert!(metric("stream_cut") == 0.0 && metric("rereads_total") == 1.0);
+    assert!(metric("stream_starts_total") > starts);
+    Ok(())
+}

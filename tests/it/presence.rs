@@ -21,20 +21,11 @@ async fn made_tables(local: &DynamoLocal) -> Result<Tables> {
 
 /// A proxy over these tables that reaches DynamoDB at a port, and is ready.
 async fn proxy(local: &DynamoLocal, port: u16, tables: &Tables) -> Result<Edge> {
-    let prefix = tables.presence().trim_end_matches("-presence");
-    let endpoint = |port: u16| format!("http://127.0.0.1:{port}");
-    let edge = Edge::start(&[
-        ("ANALYTICS_STORE", "dynamodb"),
-        ("ANALYTICS_FEED", "dynamodb-streams"),
-        ("ANALYTICS_TABLE_PREFIX", prefix),
-        ("ANALYTICS_DRAIN_SECONDS", "0"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", &endpoint(port)),
-        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &endpoint(local.port())),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "local"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
-    ])
-    .await?;
+    let env = dynamodb_local::environment_over(tables, port, local.port());
+    let own =
+        [("ANALYTICS_STORE", "dynamodb"), ("ANALYTICS_FEED", "dynamodb-streams"), ("ANALYTICS_DRAIN_SECONDS", "0")];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).chain(own).collect();
+    let edge = Edge::start(&env).await?;
     let mut http = edge.api()?.http;
     wait::until("the proxy to be ready", async || http.get("/ready").await.ok().filter(|reply| reply.status == 200))
         .await?;

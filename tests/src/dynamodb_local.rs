@@ -80,6 +80,15 @@ pub fn environment(port: u16) -> [(&'static str, String); 5] {
     ]
 }
 
+/// The environment of a program over these tables, which reaches DynamoDB and its streams at ports of this machine.
+pub fn environment_over(tables: &Tables, dynamodb: u16, streams: u16) -> Vec<(&'static str, String)> {
+    let own = [
+        ("ANALYTICS_TABLE_PREFIX", tables.counters().trim_end_matches("-counters").to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", format!("http://127.0.0.1:{streams}")),
+    ];
+    environment(dynamodb).into_iter().chain(own).collect()
+}
+
 impl DynamoLocal {
     /// Starts a server on a free port, in memory or with its files in a directory, where the next one finds them.
     pub async fn start(files: Option<&Path>) -> Result<DynamoLocal> {

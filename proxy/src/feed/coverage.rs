@@ -62,6 +62,11 @@ impl Coverage {
         !self.waiting.is_empty()
     }
 
+    /// How many topics wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The topics that may be read now, and whether these are all; the others wait.
     pub(super) fn hold_back(&mut self, topics: Vec<Topic>) -> (Vec<Topic>, bool) {
         let may = |topic: &Topic| self.carried.as_ref().is_some_and(|reach| reach.holds(topic));

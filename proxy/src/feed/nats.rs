@@ -142,7 +142,7 @@ impl Follower {
             tracing::warn!("changes may have been missed; reading everything watched anew");
             self.feed.reread();
         }
-        if self.feed.cut.swap(false, Ordering::Relaxed) {
+        if self.feed.stream_is_there() {
             tracing::info!(stream = self.log.stream, "following the log of changes");
         }
         let mut messages = messages.ready_chunks(BATCH);

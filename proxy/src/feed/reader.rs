@@ -34,6 +34,7 @@ impl Feed {
             not_before = Instant::now() + GATHER;
             // After the topics were taken: every watch that asked for one of them has its stamp already.
             let stamp = lock(&self.routing).stamp;
+            self.metrics.store_reads.inc();
             match runtime.block_on(store.read(&topics)) {
                 Ok(states) => {
                     pause = PAUSE;
@@ -50,6 +51,7 @@ impl Feed {
                     }
                 }
                 Err(error) => {
+                    self.metrics.store_read_failures.inc();
                     if !self.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "watched counters cannot be read; trying again");
                     }

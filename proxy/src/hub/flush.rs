@@ -128,7 +128,7 @@ impl Hub {
             let now = self.clock.now();
             if now.saturating_sub(self.warned) >= WARN_TICKS || self.warned == 0 {
                 self.warned = now.max(1);
-                tracing::warn!(hub = self.index, "the ring overflowed; reading everything watched anew");
+                tracing::warn!(hub = self.index, "changes may have been lost; reading everything watched anew");
             }
             self.feed.read(self.topics.watched());
         }
