@@ -2,12 +2,13 @@
 //! figure stands beside what the kernel alone would need.
 //!
 //! `tests/bench/run` builds and starts it. Rows are groups of measurements: `fanout`, `burst` (both beside their
-//! floor), `memory`, `idle`, `ingest` of the edge alone; `feeds`, `writes`, `units` of the production shape.
+//! floor), `memory`, `idle`, `ingest` of the edge alone; `feeds`, `writes`, `units`, `functions` of the production shape.
 
 mod bare;
 mod delivery;
 mod fanout;
 mod floor;
+mod functions;
 mod http;
 mod ingest;
 mod machine;
@@ -73,6 +74,7 @@ enum Row {
     Feeds,
     Writes,
     Units,
+    Functions,
 }
 
 fn main() -> Result<()> {
@@ -115,6 +117,7 @@ fn main() -> Result<()> {
             Row::Feeds => bench.feeds(),
             Row::Writes => bench.writes(),
             Row::Units => bench.units(),
+            Row::Functions => bench.functions(),
         };
         failures += table.failures();
         let table = table.markdown();
