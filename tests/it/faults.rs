@@ -6,7 +6,7 @@
 
 mod database;
 mod restore;
-mod scene;
+pub(crate) mod scene;
 
 use analytics_tests::fault_hop::FaultHop;
 use analytics_tests::hop::Line;
@@ -135,22 +135,27 @@ async fn a_killed_function_comes_back() -> Result<()> {
     scene.ends_well(&[0, 1]).await
 }
 
-/// Everything at once, one after the other, while the same replay goes on.
+/// Everything is gone at once, as in a power cut, and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_of_everything_in_the_middle_of_a_replay_loses_nothing() -> Result<()> {
+async fn when_everything_is_killed_at_once_nothing_acknowledged_is_lost() -> Result<()> {
     let (parts, _hop) = own_database().await?;
-    let mut scene = Scene::of(parts).await?;
+    let mut scene = Scene::of(Parts { function: true, ..parts }).await?;
     scene.answered(30).await?;
     let stack = &mut scene.stack;
     for proxy in &mut stack.proxies {
         proxy.kill()?;
     }
+    let function = stack.function.as_mut().context("the stack has a function")?;
+    function.kill()?;
     stack.relays[0].kill()?;
+    stack.leaf.kill();
     stack.server.kill();
     stack.database.kill()?;
     stack.database.start_again().await?;
     stack.server.start_again().await?;
+    stack.leaf.start_again().await?;
     stack.relays[0].start_again()?;
+    function.start_again().await?;
     for proxy in &mut stack.proxies {
         proxy.start_again().await?;
         ready(proxy).await?;

@@ -8,9 +8,12 @@ use analytics_tests::memory::Counter;
 use analytics_tests::nats::{HUB, NatsServer};
 use analytics_tests::program::Program;
 use analytics_tests::socket::Socket;
+use analytics_tests::stack::{Database, Parts};
 use anyhow::{Result, ensure};
 use lambda_trigger::dynamodb::{Tables, create_tables};
 use serde_json::json;
+
+use crate::faults::scene::Scene;
 
 /// The variables that every program shares.
 fn environment(local: &DynamoLocal, server: &NatsServer, prefix: &str) -> Vec<(&'static str, String)> {
@@ -68,4 +71,10 @@ async fn a_post_at_one_proxy_is_seen_at_both() -> Result<()> {
     let status = relays.remove(0).terminate().await?;
     ensure!(status.success(), "stream-relay ended with {status}");
     Ok(())
+}
+
+/// Promise: after a replay of both files the totals are exact at both proxies, and whoever watched at either knows them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_both_files_is_exact_at_both_proxies() -> Result<()> {
+    Scene::whole(Parts::over(Database::shared().await?)).await?.ends_well(&[0, 1]).await
 }
