@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
+use lambda_trigger::changelog::Changelog;
 use lambda_trigger::dynamodb::{Tables, create_tables};
 
 use crate::edge::Edge;
@@ -76,6 +77,8 @@ pub struct Stack {
     pub database: Database,
     /// Their tables.
     pub tables: Tables,
+    /// Their log in NATS.
+    pub log: Changelog,
 }
 
 impl Parts {
@@ -96,6 +99,7 @@ impl Stack {
         // A server that has just started may be slower than the patience that serves an operator.
         let client = database.client();
         wait::until("the tables to be made", async || create_tables(&client, &tables).await.ok()).await?;
+        let log = Changelog::of_tables(&prefix);
         let server = NatsServer::hub().await?;
         let trunk = Hop::start(server.leaves.context("a hub has leaves")?).await?;
         let leaf = NatsServer::leaf(trunk.address).await?;
@@ -126,7 +130,7 @@ impl Stack {
             let environment = environment(server.address, streams).into_iter().chain(target);
             proxies.push(proxy("dynamodb-streams", &environment.collect::<Vec<_>>()).await?);
         }
-        let stack = Stack { proxies, function, lines, relays, leaf, trunk, server, database, tables };
+        let stack = Stack { proxies, function, lines, relays, leaf, trunk, server, database, tables, log };
         for proxy in &stack.proxies {
             ready(proxy).await?;
         }
@@ -138,6 +142,17 @@ impl Stack {
         for proxy in &mut self.proxies {
             proxy.set(name, value);
         }
+    }
+
+    /// Has the log refuse every change, as one without room does, or take them again.
+    pub async fn refuse_changes(&self, refuse: bool) -> Result<()> {
+        let options = NatsServer::options(self.server.address);
+        let jetstream = options.jetstream(options.connect().await?);
+        let stream = jetstream.get_stream(&self.log.stream).await.context("look at the log")?;
+        let mut config = stream.cached_info().config.clone();
+        config.max_message_size = if refuse { 1 } else { -1 };
+        jetstream.update_stream(config).await.context("change the log")?;
+        Ok(())
     }
 
     /// `http://host:port` of each proxy.
