@@ -25,6 +25,8 @@ mod api;
 mod edge;
 mod events;
 mod feed;
+#[cfg(test)]
+mod fixtures;
 mod forward;
 mod handshake;
 mod hub;

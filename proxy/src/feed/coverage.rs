@@ -97,16 +97,16 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::id;
     use analytics_shared::Scope;
 
     fn topic(organization: &str) -> Topic {
-        let id = |text: &str| Id::new(text).expect("a valid id");
         let organization = (!organization.is_empty()).then(|| id(organization));
         Topic { content: id("x"), scope: Scope::new(organization, None).expect("a valid scope") }
     }
 
     fn reach(organizations: &[&str]) -> Reach {
-        Reach::Organizations(organizations.iter().map(|name| Id::new(name).expect("a valid id")).collect())
+        Reach::Organizations(organizations.iter().map(|name| id(name)).collect())
     }
 
     #[test]

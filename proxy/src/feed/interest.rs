@@ -200,21 +200,7 @@ impl Organization {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id(text: &str) -> Id {
-        Id::new(text).expect("a valid id")
-    }
-
-    fn scopes() -> Vec<Scope> {
-        let scope = |organization: Option<&str>, client: Option<&str>| {
-            Scope::new(organization.map(id), client.map(id)).expect("a valid scope")
-        };
-        let mut scopes = vec![scope(None, None)];
-        for organization in ["o", "p"] {
-            scopes.extend([None, Some("a"), Some("b")].map(|client| scope(Some(organization), client)));
-        }
-        scopes
-    }
+    use crate::fixtures::{id, scopes};
 
     /// The table against a set of (hub, topic) and `Topic::shows`.
     #[test]

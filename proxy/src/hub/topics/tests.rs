@@ -6,21 +6,7 @@ use analytics_shared::counts::{Counts, Versioned};
 use analytics_shared::{Counter, CounterState, Id, Scope, Topic};
 
 use super::*;
-
-fn id(text: &str) -> Id {
-    Id::new(text).expect("a valid id")
-}
-
-fn scopes() -> Vec<Scope> {
-    let scope = |organization: Option<&str>, client: Option<&str>| {
-        Scope::new(organization.map(id), client.map(id)).expect("a valid scope")
-    };
-    let mut scopes = vec![scope(None, None)];
-    for organization in ["o", "p"] {
-        scopes.extend([None, Some("a"), Some("b")].map(|client| scope(Some(organization), client)));
-    }
-    scopes
-}
+use crate::fixtures::{id, scopes};
 
 /// Two contents, each with every scope: topics and counters alike.
 fn universe() -> Vec<(Id, Scope)> {
