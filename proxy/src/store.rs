@@ -28,6 +28,8 @@ mod record;
 mod writer;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod faults;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -28,6 +28,9 @@ const BATCH: usize = 128;
 /// Hubs of the edge under test: each has a table of its own.
 const HUBS: usize = 2;
 
+/// A content that cannot be read.
+const UNREADABLE: &str = "damaged";
+
 /// A store whose reads are counted, and can be held up.
 struct Counting {
     inner: EmbeddedStore,
@@ -72,6 +75,9 @@ impl CounterStore for Counting {
         }
         // The sender lives as long as this.
         let _ = self.open.subscribe().wait_for(|open| *open).await;
+        if topics.iter().any(|topic| topic.content.as_str() == UNREADABLE) {
+            return Err(Unreadable("a record is damaged".to_owned()));
+        }
         self.inner.read(topics).await
     }
 
@@ -176,4 +182,26 @@ async fn whoever_leaves_and_comes_back_meanwhile_adds_no_read() -> Result<()> {
     // Of each topic one was under way at most, and one waited.
     ensure!(store.most() <= 2, "a topic was read {} times", store.most());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_keeps_nothing_else_waiting() -> Result<()> {
+    let store = Counting::start()?;
+    let edge = Hosted::start(store.clone(), FeedSource::Embedded, |_| {})?;
+    let ids: Vec<String> = (0..300).map(|index| format!("content {index}")).collect();
+    for id in &ids {
+        applied(&*store, write(&counter("", id, ""), Field::Likes, 3)).await;
+    }
+    applied(&*store, write(&counter("", "later", ""), Field::Views, 1)).await;
+    let mut sockets = connected(&edge, 1).await?;
+    let all: Vec<String> = [UNREADABLE.to_owned()].into_iter().chain(ids.clone()).collect();
+    subscribe(&mut sockets, |_| all.clone()).await?;
+    for id in &ids {
+        sockets[0].shows(&Counter::public(id), "likes", 3).await?;
+    }
+    let told = || edge.handle.status().degraded == ["the store cannot be read"];
+    wait::holds("the failure to be told", told).await?;
+    // Nor does what comes later wait for it.
+    subscribe(&mut sockets, |_| vec![UNREADABLE.to_owned(), "later".to_owned()]).await?;
+    sockets[0].shows(&Counter::public("later"), "likes", 0).await
 }

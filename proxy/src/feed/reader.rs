@@ -1,6 +1,7 @@
 //! Reads what hubs begin to watch. The rule: a read ends in the rings or is repeated; nothing that was asked for is
-//! given up while the process lives.
+//! given up while the process lives; and what cannot be read keeps nothing else waiting.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,7 +31,18 @@ impl Feed {
     pub(crate) fn read_on(self: &Arc<Self>, store: &dyn CounterStore, runtime: &tokio::runtime::Runtime) {
         let mut pause = PAUSE;
         let mut not_before = Instant::now();
-        while let Some(topics) = self.next_reads(not_before) {
+        // Halved by a failure, doubled by a success: so one topic that cannot be read is soon tried alone.
+        let mut size = BATCH;
+        // What cannot be read alone, and when it is tried again.
+        let mut aside: VecDeque<(Instant, Topic)> = VecDeque::new();
+        while let Some(topics) = self.next_reads(not_before, size, aside.front().map(|(due, _)| *due)) {
+            while aside.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+                // Unless nobody watches it any more.
+                self.read(aside.pop_front().map(|(_, topic)| topic).into_iter().collect());
+            }
+            if topics.is_empty() {
+                continue;
+            }
             not_before = Instant::now() + GATHER;
             // After the topics were taken: every watch that asked for one of them has its stamp already.
             let stamp = lock(&self.routing).stamp;
@@ -38,6 +50,7 @@ impl Feed {
             match runtime.block_on(store.read(&topics)) {
                 Ok(states) => {
                     pause = PAUSE;
+                    size = (size * 2).min(BATCH);
                     self.unreadable.store(false, Ordering::Relaxed);
                     let loaded = topics.into_iter().map(|topic| Item::Loaded { topic, stamp });
                     let mut items: Vec<Item> = states.into_iter().map(Item::State).chain(loaded).collect();
@@ -55,6 +68,12 @@ impl Feed {
                     if !self.unreadable.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "watched counters cannot be read; trying again");
                     }
+                    size = (topics.len() / 2).max(1);
+                    if let [topic] = &topics[..] {
+                        aside.push_back((Instant::now() + MAX_PAUSE, topic.clone()));
+                        std::thread::park_timeout(PAUSE);
+                        continue;
+                    }
                     // Unless nobody watches them any more.
                     self.read(topics);
                     std::thread::park_timeout(pause);
@@ -71,22 +90,23 @@ impl Feed {
         self.closing.notify_waiters();
     }
 
-    /// The next topics to read; waits for some, and for a time or a whole batch, and ends with the feed.
-    fn next_reads(&self, not_before: Instant) -> Option<Vec<Topic>> {
+    /// The next topics to read, up to `size`; waits for some, and for a time or so many, and ends with the feed. An
+    /// empty list says that something else is `due` and nothing has come.
+    fn next_reads(&self, not_before: Instant, size: usize, due: Option<Instant>) -> Option<Vec<Topic>> {
         let mut reads = lock(&self.reads);
         loop {
             if reads.closed {
                 return None;
             }
-            let early = not_before.saturating_duration_since(Instant::now());
             let count = reads.order.len();
-            if count >= BATCH || (count > 0 && early.is_zero()) {
-                return Some(std::iter::from_fn(|| reads.take()).take(BATCH).collect());
+            let until = if count == 0 { due } else { Some(not_before) };
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if count >= size || left.is_some_and(|left| left.is_zero()) {
+                return Some(std::iter::from_fn(|| reads.take()).take(size).collect());
             }
-            reads = if count == 0 {
-                self.reads_wanted.wait(reads).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.reads_wanted.wait_timeout(reads, early).unwrap_or_else(PoisonError::into_inner).0
+            reads = match left {
+                None => self.reads_wanted.wait(reads).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.reads_wanted.wait_timeout(reads, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
     }

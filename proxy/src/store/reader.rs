@@ -32,13 +32,18 @@ pub(super) fn run(queue: &Queue<Request>, handle: &Handle, base: u64) {
     while queue.take(TOPICS_AT_ONCE, &mut requests) {
         let answers = handle.with(|database| {
             let mut reading = Reading::new(Counters::open(database, base)?);
-            requests.iter().map(|request| reading.answer(&request.topics)).collect::<Result<Vec<_>, Fault>>()
+            let answers = requests.iter().map(|request| match reading.answer(&request.topics) {
+                // It concerns whoever asked for it; any other fault is the file's.
+                Err(fault @ Fault::Damaged) => Ok(Err(Unreadable(fault.to_string()))),
+                answer => answer.map(Ok),
+            });
+            answers.collect::<Result<Vec<_>, Fault>>()
         });
         match answers {
             Ok(answers) => {
-                for (request, states) in requests.drain(..).zip(answers) {
+                for (request, answer) in requests.drain(..).zip(answers) {
                     // A caller that went away needs no answer.
-                    let _ = request.answer.send(Ok(states));
+                    let _ = request.answer.send(answer);
                 }
             }
             Err(fault) => {
