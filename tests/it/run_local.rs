@@ -70,11 +70,18 @@ impl Run {
             thread::spawn(move || log.capture(source, |_| {}));
         }
         let child = self.child.insert(child);
-        let ready = wait::until("infra/run-local to be ready", async || match child.try_wait() {
-            Ok(None) => self.log.contains("==> ready.").then_some(true),
-            _ => Some(false),
-        });
-        ensure!(ready.await?, "infra/run-local ended:\n{}", self.log.tail(60).join("\n"));
+        // Each step has the time of one wait: a busy machine takes long for all of them.
+        for step in
+            ["starting nats-server", "starting the relay", "starting the function", "starting proxy-1", "ready."]
+        {
+            let line = format!("==> {step}");
+            let told = wait::until(&line, async || match child.try_wait() {
+                Ok(None) => self.log.contains(&line).then_some(true),
+                _ => Some(false),
+            });
+            let told = told.await.with_context(|| self.log.tail(60).join("\n"))?;
+            ensure!(told, "infra/run-local ended:\n{}", self.log.tail(60).join("\n"));
+        }
         Ok(())
     }
 
