@@ -119,7 +119,13 @@ impl Scene {
         ensure!(summary.refused == 0 && summary.posted + summary.replayed == summary.rows, "{summary}");
         for (number, (proxy, viewers)) in stack.proxies.iter().zip(&viewers).enumerate() {
             ready(proxy).await?;
-            totals::same(&expected, &totals::in_the_store(&proxy.authority()?, &expected).await?)?;
+            let authority = proxy.authority()?;
+            // A database that still refuses much may keep a read from ending in its time: then it is asked again.
+            let stored = wait::until("the store to be read", async || {
+                let stored = totals::in_the_store(&authority, &expected).await;
+                stored.inspect_err(|error| eprintln!("the store cannot be read yet: {error:#}")).ok()
+            });
+            totals::same(&expected, &stored.await?)?;
             for (viewer, counters) in viewers {
                 converges(viewer, counters, &expected).await.with_context(|| format!("at proxy {number}"))?;
                 ensure!(
