@@ -13,6 +13,7 @@ use analytics_tests::hosted::Hosted;
 use analytics_tests::http::Reply;
 use analytics_tests::memory::Counter;
 use analytics_tests::stand_in::{Act, COUNTED, StandIn};
+use analytics_tests::tls::TlsHop;
 use analytics_tests::token::Token;
 use analytics_tests::wait;
 use anyhow::{Context, Result, ensure};
@@ -326,6 +327,42 @@ async fn a_resting_connection_that_was_closed_costs_no_call() -> Result<()> {
         ensure!(call(&mut api, Kind::Keyless).await?.status == 200);
     }
     ensure!(function.connections().0 <= before + 1, "{:?}", function.connections());
+    Ok(())
+}
+
+/// Promise: a function behind https is asked if its certificate is trusted, and sent nothing if not; a connection that was
+/// closed while it rested costs nothing there either.
+#[tokio::test]
+async fn a_function_behind_tls_is_asked_if_it_is_trusted() -> Result<()> {
+    let function = StandIn::start().await?;
+    let hop = TlsHop::start(function.url.trim_start_matches("http://").parse()?).await?;
+    let certificate = hop.certificate().to_str().context("a path")?;
+    let trusting = [("ANALYTICS_TRIGGER_URL", hop.url.as_str()), ("SSL_CERT_FILE", certificate)];
+    let proxy = Edge::start(&trusting).await?;
+    let mut api = proxy.api()?;
+    let rounds = 20;
+    for round in 1..=rounds {
+        function.script([Act::AnswerAndClose(200, COUNTED)]);
+        let reply = call(&mut api, Kind::Keyless).await?;
+        ensure!(reply.status == 200 && reply.text() == COUNTED, "round {round}: {}", reply.text());
+        wait::holds("the connection to be closed", || hop.ended() == round).await?;
+    }
+    ensure!(function.requests().len() == rounds, "{} requests", function.requests().len());
+    let other = TlsHop::start(function.url.trim_start_matches("http://").parse()?).await?;
+    let wary = [("ANALYTICS_TRIGGER_URL", other.url.as_str()), ("SSL_CERT_FILE", certificate)];
+    let reply = call(&mut Edge::start(&wary).await?.api()?, Kind::Keyless).await?;
+    ensure!(reply.outcome() == (503, "unavailable".to_owned()), "{}", reply.text());
+    ensure!(function.requests().len() == rounds, "a stranger was asked");
+    Ok(())
+}
+
+/// Promise: without any certificates to trust, an edge that needs some does not start, and says why.
+#[tokio::test]
+async fn without_certificates_https_is_refused_at_the_start() -> Result<()> {
+    let own =
+        [("ANALYTICS_TRIGGER_URL", "https://function.example"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "")];
+    let refusal = Edge::refuse(&own).await?;
+    ensure!(!refusal.status.success() && refusal.stderr.contains("https"), "{}", refusal.stderr);
     Ok(())
 }
 

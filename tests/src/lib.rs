@@ -22,6 +22,7 @@
 //! | [`token`] | tokens, good and bad |
 //! | [`upstream`] | the platform that stands behind the edge |
 //! | [`stand_in`] | what may stand in the place of the function that calls are forwarded to |
+//! | [`tls`] | a hop that ends TLS |
 //! | [`fault_hop`] | what fails between a store and DynamoDB |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //! | [`input`] | the real input files as increments |
@@ -46,6 +47,7 @@ pub mod replay;
 pub mod socket;
 pub mod stack;
 pub mod stand_in;
+pub mod tls;
 pub mod token;
 pub mod upstream;
 pub mod viewer;
