@@ -13,25 +13,25 @@
 //! |---|---|
 //! | `interest` | which hub watches what |
 //! | `coverage` | which organizations the stream carries |
-//! | `reader` | reads what begins to be watched |
+//! | `reads`, `reader` | what is to be read, and its reading |
 //! | `sweep` | reads everything again, slowly |
 //! | `nats`, `dynamodb_streams` | the streams |
 //! | `doorbell` | wakes a hub |
-//! | `health` | how all of this is |
+//! | `health`, `hints` | how all of this is; why nothing seems to happen |
 
 mod coverage;
 mod doorbell;
 mod dynamodb_streams;
 mod health;
+mod hints;
 mod interest;
 mod nats;
 mod reader;
+mod reads;
 mod sweep;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use analytics_shared::{CounterState, Topic};
 use lambda_trigger::Announce;
@@ -43,8 +43,10 @@ use tokio::sync::Notify;
 use coverage::Coverage;
 pub(crate) use coverage::Reach;
 pub(crate) use doorbell::Doorbell;
+use hints::Hints;
 use interest::Interest;
 pub(crate) use interest::{Departure, MAX_HUBS};
+use reads::{Cause, Reads};
 pub(crate) use sweep::Pace;
 
 use crate::metrics::Metrics;
@@ -129,7 +131,7 @@ pub(crate) struct Feed {
     covered: Notify,
     closing: Notify,
     metrics: Metrics,
-    hints: Option<Mutex<Instant>>,
+    hints: Option<Hints>,
 }
 
 struct Routing {
@@ -138,38 +140,6 @@ struct Routing {
     /// Counts the calls of `watch`: tells a read that began after a watch from one that began before.
     stamp: u64,
     coverage: Coverage,
-}
-
-/// Topics to be read, in the order in which they were asked for, each at most once and only while it is watched:
-/// bounded by what is watched.
-#[derive(Default)]
-struct Reads {
-    order: BTreeMap<u64, Topic>,
-    queued: HashMap<Topic, u64>,
-    next: u64,
-    closed: bool,
-}
-
-impl Reads {
-    fn add(&mut self, topic: Topic) {
-        if !self.queued.contains_key(&topic) {
-            self.queued.insert(topic.clone(), self.next);
-            self.order.insert(self.next, topic);
-            self.next += 1;
-        }
-    }
-
-    fn cancel(&mut self, topic: &Topic) {
-        if let Some(place) = self.queued.remove(topic) {
-            self.order.remove(&place);
-        }
-    }
-
-    fn take(&mut self) -> Option<Topic> {
-        let (_, topic) = self.order.pop_first()?;
-        self.queued.remove(&topic);
-        Some(topic)
-    }
 }
 
 impl Feed {
@@ -207,7 +177,7 @@ impl Feed {
             covered: Notify::new(),
             closing: Notify::new(),
             metrics,
-            hints: hints.then(|| Mutex::new(Instant::now() - HINT_INTERVAL)),
+            hints: hints.then(Hints::default),
         };
         Ok((Arc::new(feed), ends))
     }
@@ -220,7 +190,7 @@ impl Feed {
             routing.interest.add(hub, topic);
         }
         routing.stamp += 1;
-        self.read_watched(&mut routing, topics);
+        self.read_watched(&mut routing, Cause::Watch, topics);
         routing.stamp
     }
 
@@ -237,26 +207,26 @@ impl Feed {
         }
     }
 
-    /// Asks for watched topics to be read, each as soon as the stream carries its changes; the states come to every
+    /// Asks for watched topics to be read again, each as soon as the stream carries its changes; the states come to every
     /// hub that watches them.
     pub(crate) fn read(&self, mut topics: Vec<Topic>) {
         let mut routing = lock(&self.routing);
         topics.retain(|topic| routing.interest.hubs_of(topic) != 0);
-        self.read_watched(&mut routing, topics);
+        self.read_watched(&mut routing, Cause::Again, topics);
     }
 
     /// The same under the lock, so that no hub that leaves a topic meanwhile can cancel another one's read.
-    fn read_watched(&self, routing: &mut Routing, topics: Vec<Topic>) {
+    fn read_watched(&self, routing: &mut Routing, cause: Cause, topics: Vec<Topic>) {
         let (covered, all) = routing.coverage.hold_back(topics);
         if !all {
             self.uncovered.notify_one();
         }
-        self.queue(covered);
+        self.queue(cause, covered);
     }
 
-    fn queue(&self, topics: Vec<Topic>) {
+    fn queue(&self, cause: Cause, topics: Vec<Topic>) {
         let mut reads = lock(&self.reads);
-        topics.into_iter().for_each(|topic| reads.add(topic));
+        topics.into_iter().for_each(|topic| reads.add(cause, topic));
         self.reads_wanted.notify_one();
     }
 
@@ -290,7 +260,7 @@ impl Feed {
     fn cover(&self, reach: Reach) {
         let mut routing = lock(&self.routing);
         let released = routing.coverage.cover(reach);
-        self.queue(released);
+        self.queue(Cause::Watch, released);
         drop(routing);
         self.covered.notify_waiters();
     }
@@ -380,27 +350,6 @@ impl Feed {
             self.ports[hub].doorbell.ring();
         }
     }
-
-    /// The usual reason for "nothing happens" in development: the update went to another organization or client than
-    /// the ones watched.
-    fn hint(&self, interest: &Interest, state: &CounterState) {
-        let Some(last) = &self.hints else { return };
-        let mut last = lock(last);
-        if last.elapsed() < HINT_INTERVAL {
-            return;
-        }
-        let counter = &state.counter;
-        let Some(watched) = interest.other_scopes(counter.content()) else { return };
-        *last = Instant::now();
-        tracing::info!(
-            content = %counter.content(),
-            organization = counter.organization().map(tracing::field::display),
-            client = counter.client().map(tracing::field::display),
-            watched_by = %watched,
-            "hint: nobody saw this update: its content is watched, but only with other scopes; subscribe with its \
-             organizationId and clientId, or post with those that are watched"
-        );
-    }
 }
 
 impl Announce for Feed {
@@ -412,8 +361,8 @@ impl Announce for Feed {
         let Routing { interest, rings, .. } = &mut *routing;
         for state in states {
             let hubs = interest.hubs(&state.counter);
-            if hubs == 0 {
-                self.hint(interest, state);
+            if let (0, Some(hints)) = (hubs, &self.hints) {
+                hints.unseen(interest, state);
             }
             touched |= hubs;
             for hub in each(hubs) {
@@ -426,9 +375,6 @@ impl Announce for Feed {
         self.ring(touched);
     }
 }
-
-/// At most one hint in this time: a page that posts to the wrong scope does so in a loop.
-const HINT_INTERVAL: Duration = Duration::from_secs(1);
 
 fn each(mut hubs: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {

@@ -98,7 +98,7 @@ impl Feed {
             if reads.closed {
                 return None;
             }
-            let count = reads.order.len();
+            let count = reads.len();
             let until = if count == 0 { due } else { Some(not_before) };
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if count >= size || left.is_some_and(|left| left.is_zero()) {

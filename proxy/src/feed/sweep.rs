@@ -11,7 +11,7 @@ use super::{Feed, lock};
 /// Between two steps.
 const STEP: Duration = Duration::from_millis(250);
 
-/// Reads that may wait already when a step adds its own: whoever begins to watch comes first.
+/// Reads that may wait already when a step adds its own: a store that is behind gets no more to do.
 const QUEUED: usize = 256;
 
 /// How fast a sweep goes.
@@ -36,7 +36,7 @@ impl Feed {
         let mut due = 0.0;
         loop {
             steps.tick().await;
-            if lock(&self.reads).order.len() > QUEUED {
+            if lock(&self.reads).len() > QUEUED {
                 continue;
             }
             if pending.len() < most {
