@@ -6,6 +6,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::log::Log;
 use crate::program::Program;
+use crate::wait;
+
+/// What it says when the log does not take what it has in hand.
+const REFUSED: &str = "changes cannot be handed over";
 
 /// The process, or its place while it does not run.
 #[derive(Debug)]
@@ -13,12 +17,14 @@ pub struct Relay {
     environment: Vec<(&'static str, String)>,
     log: Arc<Log>,
     program: Option<Program>,
+    /// How often earlier lives were refused.
+    refusals: usize,
 }
 
 impl Relay {
     /// Starts one.
     pub fn start(environment: Vec<(&'static str, String)>) -> Result<Relay> {
-        let mut relay = Relay { environment, log: Arc::default(), program: None };
+        let mut relay = Relay { environment, log: Arc::default(), program: None, refusals: 0 };
         relay.start_again()?;
         Ok(relay)
     }
@@ -26,6 +32,7 @@ impl Relay {
     /// Starts it again after it was killed.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.program.is_none(), "the relay is still running");
+        self.refusals = self.log.matching(REFUSED).len();
         self.program = Some(Program::start_logged("stream-relay", &[], &self.environment, &self.log)?);
         Ok(())
     }
@@ -33,6 +40,12 @@ impl Relay {
     /// Ends it as a crash does (SIGKILL), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         self.program.take().map(drop).context("the relay is not running")
+    }
+
+    /// Returns once the log has refused changes in this life.
+    pub async fn refused(&self) -> Result<()> {
+        let refused = || self.log.matching(REFUSED).len() > self.refusals;
+        wait::holds("the log to refuse the relay's changes", refused).await
     }
 
     /// What it wrote to stderr, over all its lives.
