@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Http, Reply};
 use crate::memory::Counter;
+use crate::wait;
 
 /// Where increments are posted.
 pub const TRIGGER: &str = "/api/analytics/trigger-update";
@@ -78,6 +79,17 @@ impl Api {
         let body = reply.json()?;
         let number = |name: &str| body[name].as_u64().with_context(|| format!("no {name} in {body}"));
         Ok((number("value")?, number("version")?))
+    }
+
+    /// Counts one increment under a key, which is repeated until it is acknowledged, and gives the counter's value then:
+    /// for tests that are about something else than a store which is slow on a busy machine.
+    pub async fn count_surely(&mut self, counter: &Counter, field: &str, increment: i64, key: &str) -> Result<u64> {
+        let body = update(counter, field, increment);
+        let reply = wait::until("an update to be acknowledged", async || {
+            self.trigger(&body, Some(key)).await.ok().filter(|reply| reply.status == StatusCode::OK)
+        });
+        let body = reply.await?.json()?;
+        body["value"].as_u64().with_context(|| format!("no value in {body}"))
     }
 
     /// Reads contents through a scope: the answer as it is.
