@@ -62,6 +62,7 @@ fn main() -> ExitCode {
     };
     let options = settings.options(servers, prefix);
     logging::start();
+    tracing::info!(stream = options.log.stream, subjects = options.log.everything(), "the log of changes");
     let run = || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let is_lambda = std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
