@@ -163,7 +163,7 @@ impl Inner {
                 Ok(answer) => match answer::hear(answer, outgoing.writes()) {
                     Heard::Ours(ours) if !uncertain || ours.settles() => {
                         self.well();
-                        return Ok(ours);
+                        return Ok(*ours);
                     }
                     // The handler's word is about this try; about the earlier one nothing is known still.
                     Heard::Ours(_) => return Err(Unanswered::Unknown),

@@ -17,7 +17,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What was answered.
 pub(super) enum Heard {
     /// By the handler.
-    Ours(Ours),
+    Ours(Box<Ours>),
     /// By Lambda, which did not run the function.
     Throttled,
     /// By something else.
@@ -35,6 +35,8 @@ pub(super) struct Ours {
 struct Said {
     success: Option<bool>,
     code: Option<Code>,
+    value: Option<u64>,
+    version: Option<u64>,
     #[serde(default)]
     results: Vec<Member>,
 }
@@ -48,7 +50,7 @@ struct Member {
 pub(super) fn hear(response: Response<Bytes>, writes: bool) -> Heard {
     let status = response.status();
     match serde_json::from_slice::<Said>(response.body()) {
-        Ok(said) if said.is_ours(status, writes) => Heard::Ours(Ours { response, said }),
+        Ok(said) if said.is_ours(status, writes) => Heard::Ours(Box::new(Ours { response, said })),
         _ if status == StatusCode::TOO_MANY_REQUESTS => Heard::Throttled,
         _ => Heard::Foreign(status),
     }
@@ -57,8 +59,10 @@ pub(super) fn hear(response: Response<Bytes>, writes: bool) -> Heard {
 impl Said {
     fn is_ours(&self, status: StatusCode, writes: bool) -> bool {
         if status == StatusCode::OK {
+            // Whatever else may answer `success`, it does not say what was counted.
+            let says_what = !self.results.is_empty() || (self.value.is_some() && self.version.is_some());
             return self.code.is_none()
-                && if writes { self.success == Some(true) } else { self.success != Some(false) };
+                && if writes { self.success == Some(true) && says_what } else { self.success != Some(false) };
         }
         let of_code = self.code.and_then(Code::http_status);
         self.success == Some(false) && of_code == Some(status.as_u16())
@@ -125,6 +129,8 @@ mod tests {
         for (code, body, writes, ours) in [
             (200, counted, true, true),
             (200, r#"{"success":true,"results":[{"success":false,"error":"","code":"internal"}]}"#, true, true),
+            (200, r#"{"success":true}"#, true, false),
+            (200, r#"{"success":true,"results":[]}"#, true, false),
             (409, refused, true, true),
             (200, status, false, true),
             (200, r#"{"thresholds":{}}"#, false, true),
