@@ -217,11 +217,14 @@ impl Feed {
 
     /// The same under the lock, so that no hub that leaves a topic meanwhile can cancel another one's read.
     fn read_watched(&self, routing: &mut Routing, cause: Cause, topics: Vec<Topic>) {
-        let (covered, all) = routing.coverage.hold_back(topics);
-        if !all {
+        let (covered, others) = routing.coverage.hold_back(topics);
+        if !others.is_empty() {
             self.uncovered.notify_one();
         }
         self.queue(cause, covered);
+        if self.cut.load(Ordering::SeqCst) {
+            self.queue(cause, others);
+        }
     }
 
     fn queue(&self, cause: Cause, topics: Vec<Topic>) {
@@ -233,7 +236,7 @@ impl Feed {
     /// Changes come by a stream: nothing is read before [`Feed::cover`]. Called before anything is watched.
     pub(crate) fn await_stream(&self) {
         lock(&self.routing).coverage = Coverage::nothing();
-        self.cut.store(true, Ordering::Relaxed);
+        self.cut.store(true, Ordering::SeqCst);
     }
 
     /// What a stream must carry now. What it carries besides may be let go: from here on that is not counted on.
@@ -304,7 +307,9 @@ impl Feed {
     /// Announces what a stream carried. A version up to the store's base is from an earlier epoch: before a restore the
     /// counter had other values under the same numbers, so what still counts of them only the store can say.
     fn announce_streamed(&self, mut states: Vec<CounterState>, base: u64) {
+        let count = states.len();
         states.retain(|state| state.versioned.version > base);
+        self.note_earlier_epoch(count - states.len());
         self.announce(&states);
     }
 

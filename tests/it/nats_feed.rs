@@ -265,6 +265,31 @@ async fn an_edge_without_nats_takes_no_watchers_and_begins_once_it_is_there() ->
     shows(&[&socket], &shown, value).await
 }
 
+/// Promise: whoever begins to watch while the log is cut is shown what the store says, and afterwards what it says then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_subscribes_while_the_log_is_cut_is_shown_the_store_s_value() -> Result<()> {
+    let world = World::start().await?;
+    let hop = Hop::start(world.server.address).await?;
+    let edge = world.edge(hop.address, |_| {})?;
+    edge.ready().await?;
+    let (counter, shown) = both("nobody watched it before", "x");
+    let value = world.add(&counter, Field::Likes, 1).await;
+    hop.set(Line::Broken);
+    // Before the cut is noticed, and after.
+    let early = subscriber(&edge, "nobody watched it before", "x").await?;
+    shows(&[&early], &shown, value).await?;
+    wait::holds("the cut to be told", || !edge.handle.status().degraded.is_empty()).await?;
+    let (other, shown_other) = both("nor this", "x");
+    let value_other = world.add(&other, Field::Likes, 5).await;
+    let late = subscriber(&edge, "nor this", "x").await?;
+    shows(&[&late], &shown_other, value_other).await?;
+    let (value, value_other) = (world.add(&counter, Field::Likes, 1).await, world.add(&other, Field::Likes, -2).await);
+    world.published().await?;
+    hop.set(Line::Whole);
+    shows(&[&early], &shown, value).await?;
+    shows(&[&late], &shown_other, value_other).await
+}
+
 /// Promise: after a restore the log may still say what counters were before it; nobody is shown that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_says_of_an_earlier_epoch_is_not_shown() -> Result<()> {

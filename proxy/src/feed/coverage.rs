@@ -1,5 +1,6 @@
-//! Which organizations' changes the stream carries. The rule: a topic is read only when the stream already carries its
-//! organization; what is committed after the read then comes by the stream.
+//! Which organizations' changes the stream carries. The rule: a topic is read when the stream already carries its
+//! organization; what is committed after the read then comes by the stream. While the stream is cut it is read at once,
+//! so that nobody waits for the end of that, and again as soon as it is carried.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -67,13 +68,17 @@ impl Coverage {
         self.waiting.len()
     }
 
-    /// The topics that may be read now, and whether these are all; the others wait.
-    pub(super) fn hold_back(&mut self, topics: Vec<Topic>) -> (Vec<Topic>, bool) {
+    /// The topics that are carried, and those that wait from now on.
+    pub(super) fn hold_back(&mut self, topics: Vec<Topic>) -> (Vec<Topic>, Vec<Topic>) {
         let may = |topic: &Topic| self.carried.as_ref().is_some_and(|reach| reach.holds(topic));
         let (covered, others): (Vec<Topic>, Vec<Topic>) = topics.into_iter().partition(may);
-        let all = others.is_empty();
-        self.waiting.extend(others);
-        (covered, all)
+        self.waiting.extend(others.iter().cloned());
+        (covered, others)
+    }
+
+    /// The topics that wait.
+    pub(super) fn held_back(&self) -> Vec<Topic> {
+        self.waiting.iter().cloned().collect()
     }
 
     /// Nobody watches the topic any more.
@@ -113,14 +118,15 @@ mod tests {
     fn a_topic_waits_until_its_organization_is_carried() {
         let mut coverage = Coverage::nothing();
         let all = vec![topic(""), topic("a"), topic("b")];
-        assert_eq!(coverage.hold_back(all.clone()), (vec![], false));
+        assert_eq!(coverage.hold_back(all.clone()), (vec![], all.clone()));
         let mut released = coverage.cover(reach(&["a"]));
         released.sort();
         assert_eq!(released, [topic(""), topic("a")]);
-        assert_eq!(coverage.hold_back(all.clone()), (vec![topic(""), topic("a")], false));
+        assert_eq!(coverage.hold_back(all.clone()), (vec![topic(""), topic("a")], vec![topic("b")]));
+        assert_eq!(coverage.held_back(), [topic("b")]);
         coverage.forget(&topic("b"));
         assert_eq!(coverage.cover(Reach::Everything), []);
-        assert_eq!(coverage.hold_back(all.clone()), (all, true));
+        assert_eq!(coverage.hold_back(all.clone()), (all, vec![]));
     }
 
     #[test]
@@ -129,7 +135,7 @@ mod tests {
         coverage.narrow(&reach(&["a", "b"]));
         coverage.narrow(&reach(&["b", "c"]));
         let topics = vec![topic("a"), topic("b"), topic("c"), topic("")];
-        assert_eq!(coverage.hold_back(topics), (vec![topic("b"), topic("")], false));
+        assert_eq!(coverage.hold_back(topics), (vec![topic("b"), topic("")], vec![topic("a"), topic("c")]));
         assert_eq!(coverage.cover(reach(&["b", "c"])), [topic("c")]);
     }
 }

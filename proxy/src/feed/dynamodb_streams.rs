@@ -73,7 +73,7 @@ impl Line {
         match &result {
             Err(SourceError::Failed(_) | SourceError::Throttled) => {
                 let silent = lock(&self.succeeded).elapsed() > CUT;
-                if silent && !self.feed.cut.swap(true, Ordering::Relaxed) {
+                if silent && self.feed.stream_is_cut() {
                     tracing::warn!("the stream of changes is cut; trying again");
                 }
             }

@@ -116,7 +116,7 @@ impl Follower {
             match self.follow().await {
                 Ended::Grown => tracing::debug!("more organizations are watched"),
                 Ended::Lost(reason) => {
-                    if !self.feed.cut.swap(true, Ordering::Relaxed) {
+                    if self.feed.stream_is_cut() {
                         tracing::warn!(reason, "the log of changes is cut; trying again");
                     } else {
                         tracing::debug!(reason, "the log of changes is still cut");
