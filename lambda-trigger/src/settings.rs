@@ -4,16 +4,22 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`beside`] | variables of the programs beside one |
 //! | `calls` | who may call and what is answered |
+//! | `nats` | where NATS is |
 //! | `tables` | which tables in DynamoDB |
 
+pub mod beside;
+
 mod calls;
+mod nats;
 mod tables;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 pub use calls::{CallSettings, Calls};
+pub use nats::NatsSettings;
 pub use tables::{TableSettings, dynamodb_is_local, tables};
 
 /// A setting that is not allowed.

@@ -7,7 +7,7 @@ mod resolve;
 mod storage;
 
 use clap::Parser;
-use lambda_trigger::settings::{CallSettings, TableSettings};
+use lambda_trigger::settings::{CallSettings, NatsSettings, TableSettings};
 
 pub use lambda_trigger::settings::InvalidSetting;
 pub use open::Opened;
@@ -54,15 +54,8 @@ pub struct Settings {
     feed: Option<String>,
     #[command(flatten)]
     tables: TableSettings,
-    /// Where NATS is: a comma-separated list of nats://[user:password@]host[:port] or tls://…. Required by the feed nats.
-    #[arg(long, env = "ANALYTICS_NATS_URL", value_name = "URLS", hide_env_values = true)]
-    nats_url: Option<String>,
-    /// A NATS credentials file. Default: none.
-    #[arg(long, env = "ANALYTICS_NATS_CREDENTIALS", value_name = "FILE")]
-    nats_credentials: Option<String>,
-    /// The JetStream domain of the hub. Default: that of the server connected to.
-    #[arg(long, env = "ANALYTICS_NATS_DOMAIN", value_name = "NAME")]
-    nats_domain: Option<String>,
+    #[command(flatten)]
+    nats: NatsSettings,
     /// Directory of the counters. Default analytics-data.
     #[arg(long, env = "ANALYTICS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<String>,

@@ -1,7 +1,14 @@
-//! Promise: an edge starts with a configuration that is right as a whole, or not at all, and then says what is wrong.
+//! Promise: an edge, and the relay beside it, starts with a configuration that is right as a whole, or not at all, and
+//! then says what is wrong.
+
+use std::sync::Arc;
 
 use analytics_tests::edge::{Edge, PRODUCTION};
+use analytics_tests::log::Log;
+use analytics_tests::nats::NatsServer;
+use analytics_tests::program::{self, Program};
 use analytics_tests::token::SECRET;
+use analytics_tests::wait;
 use anyhow::{Context, Result, ensure};
 
 /// A variable, a value that it must not have, and what the refusal must name besides.
@@ -92,6 +99,53 @@ async fn a_store_and_a_feed_must_belong_together() -> Result<()> {
         ensure!(!refusal.stderr.contains("hidden"), "{env:?}: a password is shown: {}", refusal.stderr);
     }
     Ok(())
+}
+
+/// Promise: the relay refuses what is wrong or misspelt, names it, and repeats no password; what an environment holds that
+/// it shares with the proxy or the function is not misspelt.
+#[tokio::test]
+async fn the_relay_refuses_what_is_wrong_and_knows_what_is_not_its_own() -> Result<()> {
+    let good = ("ANALYTICS_NATS_URL", "nats://127.0.0.1:9");
+    for (env, named) in [
+        (&[][..], "ANALYTICS_NATS_URL must be set"),
+        (&[("ANALYTICS_NATS_URL", "")][..], "ANALYTICS_NATS_URL must be set"),
+        (&[("ANALYTICS_NATS_URL", "http://me:hidden@a")][..], "ANALYTICS_NATS_URL is not"),
+        (&[good, ("ANALYTICS_NATS_DOMIAN", "hub")][..], "ANALYTICS_NATS_DOMIAN"),
+        (&[good, ("ANALYTICS_NATS_MAX_BYTES", "1")][..], "ANALYTICS_NATS_MAX_BYTES"),
+        (&[good, ("ANALYTICS_NATS_REPLICAS", "6")][..], "ANALYTICS_NATS_REPLICAS"),
+        (&[good, ("ANALYTICS_TABLE_PREFIX", "a/b")][..], "ANALYTICS_TABLE_PREFIX"),
+    ] {
+        let (status, said) = Program::run("stream-relay", env).await?;
+        ensure!(!status.success() && said.contains(named), "{env:?}: {status}, {said}");
+        ensure!(!said.contains("hidden"), "{env:?}: a password is shown: {said}");
+    }
+    let help = program::output("analytics-proxy", &["--help"])?;
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    let shared: Vec<(&str, &str)> = names.map(|name| (name, "")).collect();
+    ensure!(shared.len() > 30, "{help}");
+    let (_, said) = Program::run("stream-relay", &shared).await?;
+    ensure!(said.contains("ANALYTICS_NATS_URL must be set") && said.lines().count() == 1, "{said}");
+    Ok(())
+}
+
+/// Promise: to the relay too an empty variable is an unset one: a template's parameter that was left empty stands in the
+/// environment like that.
+#[tokio::test]
+async fn an_empty_variable_of_the_relay_counts_as_unset() -> Result<()> {
+    let server = NatsServer::hub().await?;
+    let mut env = vec![
+        ("ANALYTICS_NATS_URL", format!("nats://{}", server.address)),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "http://127.0.0.1:9".to_owned()),
+    ];
+    let empty = ["TABLE_PREFIX", "NATS_DOMAIN", "NATS_CREDENTIALS", "NATS_MAX_BYTES", "NATS_REPLICAS"];
+    let empty = empty.map(|name| format!("ANALYTICS_{name}"));
+    env.extend(empty.iter().map(|name| (name.as_str(), String::new())));
+    let log = Arc::new(Log::default());
+    let _relay = Program::start_logged("stream-relay", &[], &env, &log)?;
+    wait::holds("the relay to read", || log.tail(60).iter().any(|line| line.contains("this process reads the stream")))
+        .await
+        .with_context(|| log.tail(60).join("\n"))
 }
 
 /// Promise: values that do not fit each other are refused like one that is wrong by itself.

@@ -6,61 +6,54 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use aws_config::BehaviorVersion;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use lambda_runtime::{LambdaEvent, service_fn};
 use lambda_trigger::changelog::{Bounds, Changelog, MAX_BYTES};
 use lambda_trigger::dynamodb::Tables;
-use lambda_trigger::nats::{InvalidServers, NatsOptions, Servers};
 use lambda_trigger::relay::event::{self, Answer, Event};
 use lambda_trigger::relay::{Publisher, Relay, RelayOptions};
+use lambda_trigger::settings::beside::{OF_THE_PROXY, OF_THE_SHELL};
+use lambda_trigger::settings::{InvalidSetting, NatsSettings, number, tables, unknown_variables};
 use lambda_trigger::streams::DynamoDbStreams;
-use lambda_trigger::{invocation, logging, settings};
+use lambda_trigger::{invocation, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Carries every change of the counters from the DynamoDB Stream to NATS JetStream.
 ///
-/// Every flag can also be given by the environment variable named beside it. The log goes to standard error; RUST_LOG
-/// sets what it says. AWS's own variables (AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB_STREAMS, …) count as always.
+/// Every flag can also be given by the environment variable named beside it; an empty variable counts as unset. The log
+/// goes to standard error; RUST_LOG sets what it says. AWS's own variables (AWS_REGION,
+/// AWS_ENDPOINT_URL_DYNAMODB_STREAMS, …) count as always.
 #[derive(Parser)]
 #[command(name = "stream-relay", version, max_term_width = 120)]
 struct Settings {
     /// What the names of the tables begin with; the stream is named after it. Default analytics.
     #[arg(long, env = "ANALYTICS_TABLE_PREFIX", value_name = "PREFIX")]
     table_prefix: Option<String>,
-    /// Where NATS is: a comma-separated list of nats://[user:password@]host[:port] or tls://….
-    #[arg(long, env = "ANALYTICS_NATS_URL", value_name = "URLS", hide_env_values = true)]
-    nats_url: String,
-    /// A NATS credentials file.
-    #[arg(long, env = "ANALYTICS_NATS_CREDENTIALS", value_name = "FILE")]
-    nats_credentials: Option<std::path::PathBuf>,
-    /// The JetStream domain of the hub. Default: that of the server connected to.
-    #[arg(long, env = "ANALYTICS_NATS_DOMAIN", value_name = "NAME")]
-    nats_domain: Option<String>,
-    /// Bytes that the stream may hold, when it is created.
-    #[arg(long, env = "ANALYTICS_NATS_MAX_BYTES", value_name = "N", default_value_t = MAX_BYTES,
-          value_parser = clap::value_parser!(i64).range(1 << 20..))]
-    nats_max_bytes: i64,
-    /// Servers that keep the stream and the buckets, when they are created: 1 to 5.
-    #[arg(long, env = "ANALYTICS_NATS_REPLICAS", value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u8).range(1..=5))]
-    nats_replicas: u8,
+    #[command(flatten)]
+    nats: NatsSettings,
+    /// Bytes that the stream may hold, when it is created. Default 1073741824.
+    #[arg(long, env = "ANALYTICS_NATS_MAX_BYTES", value_name = "N")]
+    nats_max_bytes: Option<String>,
+    /// Servers that keep the stream and the buckets, when they are created: 1 to 5. Default 1.
+    #[arg(long, env = "ANALYTICS_NATS_REPLICAS", value_name = "N")]
+    nats_replicas: Option<String>,
 }
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    // Not by clap's own parser, which repeats a bad value: this one may hold a password.
-    let Ok(servers) = settings.nats_url.parse() else {
-        eprintln!("stream-relay: ANALYTICS_NATS_URL is {InvalidServers}");
-        return ExitCode::from(2);
-    };
-    let (prefix, tables) = match settings::tables(&settings.table_prefix) {
-        Ok(tables) => tables,
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = unknown_variables(&Settings::command(), &[&OF_THE_PROXY[..], &OF_THE_SHELL].concat(), names);
+    for setting in &unknown {
+        eprintln!("stream-relay: {setting}");
+    }
+    let (tables, options) = match settings.resolve() {
+        Ok(resolved) if unknown.is_empty() => resolved,
+        Ok(_) => return ExitCode::from(2),
         Err(invalid) => {
             eprintln!("stream-relay: {invalid}");
             return ExitCode::from(2);
         }
     };
-    let options = settings.options(servers, prefix);
     logging::start();
     tracing::info!(stream = options.log.stream, subjects = options.log.everything(), "the log of changes");
     let run = || -> anyhow::Result<()> {
@@ -109,20 +102,22 @@ async fn poll(tables: &Tables, options: RelayOptions) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    fn options(&self, servers: Servers, prefix: &str) -> RelayOptions {
+    fn resolve(&self) -> Result<(Tables, RelayOptions), InvalidSetting> {
+        let (prefix, tables) = tables(&self.table_prefix)?;
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         // Containers may share both the name and the number.
         let owner = format!("{}/{}/{:08x}", host.trim(), std::process::id(), fastrand::u32(..));
-        RelayOptions {
-            nats: NatsOptions {
-                servers,
-                credentials: self.nats_credentials.clone(),
-                domain: self.nats_domain.clone(),
-                name: format!("stream-relay {owner}"),
-            },
+        let max_bytes = number("ANALYTICS_NATS_MAX_BYTES", &self.nats_max_bytes, 1 << 20, i64::MAX as usize)?;
+        let replicas = number("ANALYTICS_NATS_REPLICAS", &self.nats_replicas, 1, 5)?;
+        let options = RelayOptions {
+            nats: self.nats.options("for the relay", format!("stream-relay {owner}"))?,
             log: Changelog::of_tables(prefix),
-            bounds: Bounds { max_bytes: self.nats_max_bytes, replicas: self.nats_replicas.into() },
+            bounds: Bounds {
+                max_bytes: max_bytes.map_or(MAX_BYTES, |bytes| bytes as i64),
+                replicas: replicas.unwrap_or(1),
+            },
             owner,
-        }
+        };
+        Ok((tables, options))
     }
 }

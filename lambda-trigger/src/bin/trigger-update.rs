@@ -10,16 +10,11 @@ use lambda_trigger::auth::Mode;
 use lambda_trigger::dynamodb::{DynamoClient, DynamoOptions, Tables};
 use lambda_trigger::function::Function;
 use lambda_trigger::logging;
+use lambda_trigger::settings::beside::OF_THE_RELAY;
 use lambda_trigger::settings::{CallSettings, Calls, InvalidSetting, TableSettings, unknown_variables};
 
-/// The variables of `stream-relay`, which one emulator starts with the same environment.
-const OF_THE_RELAY: [&str; 5] = [
-    "ANALYTICS_NATS_URL",
-    "ANALYTICS_NATS_CREDENTIALS",
-    "ANALYTICS_NATS_DOMAIN",
-    "ANALYTICS_NATS_MAX_BYTES",
-    "ANALYTICS_NATS_REPLICAS",
-];
+/// The other variables of `stream-relay`, which one emulator starts with the same environment.
+const OF_NATS: [&str; 3] = ["ANALYTICS_NATS_URL", "ANALYTICS_NATS_CREDENTIALS", "ANALYTICS_NATS_DOMAIN"];
 
 /// Counts increments in DynamoDB, as an AWS Lambda function with a URL; locally under `cargo lambda watch`.
 ///
@@ -38,7 +33,7 @@ struct Settings {
 fn main() -> ExitCode {
     let settings = Settings::parse();
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let unknown = unknown_variables(&Settings::command(), &OF_THE_RELAY, names);
+    let unknown = unknown_variables(&Settings::command(), &[&OF_NATS[..], &OF_THE_RELAY].concat(), names);
     for setting in &unknown {
         eprintln!("trigger-update: {setting}");
     }

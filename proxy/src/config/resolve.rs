@@ -8,6 +8,7 @@ use std::time::Duration;
 use analytics_shared::token::Verifier;
 use clap::CommandFactory;
 use lambda_trigger::auth::Mode;
+use lambda_trigger::settings::beside::{OF_THE_RELAY, OF_THE_SHELL};
 use lambda_trigger::settings::{self, Calls, InvalidSetting, number, parse, refuse, text};
 
 use super::{Settings, Storage};
@@ -41,13 +42,10 @@ pub struct Upstream {
     pub port: u16,
 }
 
-/// Variables of the programs beside this one (replay, tests), which the same shell may hold.
-const OF_OTHER_PROGRAMS: [&str; 4] =
-    ["ANALYTICS_DATA", "ANALYTICS_TOKEN", "ANALYTICS_PROXY_BIN", "ANALYTICS_TEST_SEED"];
-
 /// The variables of this process that begin like ours and are none of ours: a misspelt setting must not go unseen.
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<InvalidSetting> {
-    settings::unknown_variables(&Settings::command(), &OF_OTHER_PROGRAMS, names)
+    let others = [&OF_THE_RELAY[..], &OF_THE_SHELL].concat();
+    settings::unknown_variables(&Settings::command(), &others, names)
 }
 
 impl Settings {

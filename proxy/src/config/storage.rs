@@ -7,7 +7,7 @@ use std::time::Duration;
 use lambda_trigger::changelog::Changelog;
 use lambda_trigger::dynamodb::Tables;
 use lambda_trigger::nats::NatsOptions;
-use lambda_trigger::settings::{InvalidSetting, dynamodb_is_local, parse, refuse, text};
+use lambda_trigger::settings::{InvalidSetting, dynamodb_is_local, refuse, text};
 
 use super::Settings;
 
@@ -63,7 +63,7 @@ impl Settings {
                 let (prefix, tables) = self.tables.tables()?;
                 let epoch = self.tables.epoch()?;
                 let changes = match feed {
-                    Some("nats") => self.nats(prefix)?,
+                    Some("nats") => self.changes_by_nats(prefix)?,
                     Some("dynamodb-streams") => Changes::Streams,
                     other => {
                         let must_be = "nats, or dynamodb-streams for a single proxy, with ANALYTICS_STORE=dynamodb";
@@ -76,19 +76,9 @@ impl Settings {
         }
     }
 
-    fn nats(&self, prefix: &str) -> Result<Changes, InvalidSetting> {
-        // The value may hold a password.
-        let problem = |problem: &str| InvalidSetting {
-            variable: "ANALYTICS_NATS_URL".to_owned(),
-            problem: format!("{problem}: a comma-separated list of nats://[user:password@]host[:port] or tls://…"),
-        };
-        let url = text(&self.nats_url).ok_or_else(|| problem("must be set with ANALYTICS_FEED=nats"))?;
-        let nats = NatsOptions {
-            servers: url.parse().map_err(|_| problem("is not what it must be"))?,
-            credentials: parse("ANALYTICS_NATS_CREDENTIALS", &self.nats_credentials, "a file")?,
-            domain: text(&self.nats_domain).map(str::to_owned),
-            name: format!("analytics-proxy {}", std::process::id()),
-        };
+    fn changes_by_nats(&self, prefix: &str) -> Result<Changes, InvalidSetting> {
+        let name = format!("analytics-proxy {}", std::process::id());
+        let nats = self.nats.options("with ANALYTICS_FEED=nats", name)?;
         Ok(Changes::Nats { nats, log: Changelog::of_tables(prefix) })
     }
 
