@@ -41,8 +41,8 @@ pub struct Settings {
     /// Where every other path goes: http://host[:port]. Default: nowhere.
     #[arg(long, env = "ANALYTICS_UPSTREAM", value_name = "URL")]
     upstream: Option<String>,
-    /// The function that answers the calls under /api/analytics/: http(s)://host[:port][/prefix]. Default: this process
-    /// answers them.
+    /// The function that answers the calls under /api/analytics/, with ANALYTICS_STORE=dynamodb:
+    /// http(s)://host[:port][/prefix]. Default: this process answers them.
     #[arg(long, env = "ANALYTICS_TRIGGER_URL", value_name = "URL", hide_env_values = true)]
     trigger_url: Option<String>,
     /// Where counters are kept: embedded (a file of this process, default) or dynamodb.

@@ -153,9 +153,17 @@ async fn an_empty_variable_of_the_relay_counts_as_unset() -> Result<()> {
 async fn values_that_contradict_each_other_are_refused() -> Result<()> {
     let simulated = [&PRODUCTION[..], &[("ANALYTICS_SIMULATE", "true")]].concat();
     let heartbeat = [("ANALYTICS_HEARTBEAT_INTERVAL_MS", "2000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "1000")];
-    for (env, named) in [(simulated, "ANALYTICS_SIMULATE"), (heartbeat.to_vec(), "ANALYTICS_HEARTBEAT_TIMEOUT_MS")] {
+    let function = [("ANALYTICS_TRIGGER_URL", "http://me.example/hidden")];
+    for (env, named) in [
+        (simulated, &["ANALYTICS_SIMULATE"][..]),
+        (heartbeat.to_vec(), &["ANALYTICS_HEARTBEAT_TIMEOUT_MS"]),
+        (function.to_vec(), &["ANALYTICS_TRIGGER_URL", "ANALYTICS_STORE"]),
+        ([&function[..], &[("ANALYTICS_STORE", "embedded")]].concat(), &["ANALYTICS_TRIGGER_URL", "ANALYTICS_STORE"]),
+    ] {
         let refusal = Edge::refuse(&env).await?;
-        ensure!(!refusal.status.success() && refusal.stderr.contains(named), "{env:?}: {}", refusal.stderr);
+        ensure!(!refusal.status.success(), "{env:?} was accepted");
+        ensure!(named.iter().all(|name| refusal.stderr.contains(name)), "{env:?}: {}", refusal.stderr);
+        ensure!(!refusal.stderr.contains("hidden"), "{env:?}: the URL is shown: {}", refusal.stderr);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use analytics_proxy::store::{EmbeddedOptions, EmbeddedStore};
 use analytics_proxy::{EdgeConfig, FeedSource, Trigger};
 use analytics_tests::api::{Api, CONTENT, TRIGGER, update};
+use analytics_tests::dynamodb_local;
 use analytics_tests::edge::{Edge, PRODUCTION};
 use analytics_tests::hop::{Hop, Line};
 use analytics_tests::hosted::Hosted;
@@ -20,11 +21,26 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use http::Method;
+use lambda_trigger::dynamodb::create_tables;
 use serde_json::json;
+
+/// What an edge in front of a function is told besides.
+const OVER_DYNAMODB: [(&str, &str); 2] = [("ANALYTICS_STORE", "dynamodb"), ("ANALYTICS_FEED", "dynamodb-streams")];
 
 /// An edge that answers nothing by itself, in front of a URL.
 async fn in_front_of(url: &str) -> Result<Edge> {
-    Edge::start(&[("ANALYTICS_TRIGGER_URL", url)]).await
+    in_front_of_with(url, &[]).await
+}
+
+/// The same with more settings. What a function counts is in DynamoDB, so it watches tables there: its own ones, which
+/// stay empty, for what stands in for the function here keeps no tables.
+async fn in_front_of_with(url: &str, env: &[(&str, &str)]) -> Result<Edge> {
+    let (local, tables) = (dynamodb_local::shared().await?, dynamodb_local::fresh_tables());
+    create_tables(&local.client(), &tables).await?;
+    let shared = dynamodb_local::environment_over(&tables, local.port(), local.port());
+    let shared = shared.iter().map(|(name, value)| (*name, value.as_str()));
+    let own = OVER_DYNAMODB.into_iter().chain([("ANALYTICS_TRIGGER_URL", url)]);
+    Edge::start(&shared.chain(own).chain(env.iter().copied()).collect::<Vec<_>>()).await
 }
 
 /// The same inside this process, with other time limits; and its directory.
@@ -131,8 +147,8 @@ async fn callers_get_the_function_s_answers() -> Result<()> {
 #[tokio::test]
 async fn refusals_do_not_reach_the_function() -> Result<()> {
     let function = StandIn::start().await?;
-    let own = [("ANALYTICS_TRIGGER_URL", function.url.as_str()), ("ANALYTICS_ALLOWED_ORIGINS", "https://page.example")];
-    let proxy = Edge::start(&[&PRODUCTION[..], &own, &[("ANALYTICS_MAX_BODY_BYTES", "2000")]].concat()).await?;
+    let own = [("ANALYTICS_ALLOWED_ORIGINS", "https://page.example"), ("ANALYTICS_MAX_BODY_BYTES", "2000")];
+    let proxy = in_front_of_with(&function.url, &[&PRODUCTION[..], &own].concat()).await?;
     let token = format!("Bearer {}", Token::of(Some("o"), None, true).mint()?);
     let (json, token) = (("content-type", "application/json"), ("authorization", token.as_str()));
     let large = "x".repeat(3000);
@@ -337,8 +353,8 @@ async fn a_function_behind_tls_is_asked_if_it_is_trusted() -> Result<()> {
     let function = StandIn::start().await?;
     let hop = TlsHop::start(function.url.trim_start_matches("http://").parse()?).await?;
     let certificate = hop.certificate().to_str().context("a path")?;
-    let trusting = [("ANALYTICS_TRIGGER_URL", hop.url.as_str()), ("SSL_CERT_FILE", certificate)];
-    let proxy = Edge::start(&trusting).await?;
+    let trusting = [("SSL_CERT_FILE", certificate)];
+    let proxy = in_front_of_with(&hop.url, &trusting).await?;
     let mut api = proxy.api()?;
     let rounds = 20;
     for round in 1..=rounds {
@@ -349,8 +365,8 @@ async fn a_function_behind_tls_is_asked_if_it_is_trusted() -> Result<()> {
     }
     ensure!(function.requests().len() == rounds, "{} requests", function.requests().len());
     let other = TlsHop::start(function.url.trim_start_matches("http://").parse()?).await?;
-    let wary = [("ANALYTICS_TRIGGER_URL", other.url.as_str()), ("SSL_CERT_FILE", certificate)];
-    let reply = call(&mut Edge::start(&wary).await?.api()?, Kind::Keyless).await?;
+    let wary = in_front_of_with(&other.url, &trusting).await?;
+    let reply = call(&mut wary.api()?, Kind::Keyless).await?;
     ensure!(reply.outcome() == (503, "unavailable".to_owned()), "{}", reply.text());
     ensure!(function.requests().len() == rounds, "a stranger was asked");
     Ok(())
@@ -361,7 +377,7 @@ async fn a_function_behind_tls_is_asked_if_it_is_trusted() -> Result<()> {
 async fn without_certificates_https_is_refused_at_the_start() -> Result<()> {
     let own =
         [("ANALYTICS_TRIGGER_URL", "https://function.example"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "")];
-    let refusal = Edge::refuse(&own).await?;
+    let refusal = Edge::refuse(&[&OVER_DYNAMODB[..], &own].concat()).await?;
     ensure!(!refusal.status.success() && refusal.stderr.contains("https"), "{}", refusal.stderr);
     Ok(())
 }

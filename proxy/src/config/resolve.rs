@@ -69,10 +69,20 @@ impl Settings {
         }
         let storage = self.storage()?;
         let mut edge = EdgeConfig { origins, max_body_bytes, performance, ..self.edge(mode)? };
-        if let Storage::DynamoDb { .. } = storage
-            && edge.simulation.is_some()
-        {
-            edge.simulation = self.simulation_on_dynamodb(edge.simulation)?;
+        match storage {
+            // Counts would be made there, and sockets would show the file here.
+            Storage::Embedded { .. } if edge.trigger.is_some() => {
+                return Err(InvalidSetting {
+                    variable: "ANALYTICS_TRIGGER_URL".to_owned(),
+                    problem: "must be unset with ANALYTICS_STORE=embedded: what a function counts is in DynamoDB \
+                              (ANALYTICS_STORE=dynamodb)"
+                        .to_owned(),
+                });
+            }
+            Storage::DynamoDb { .. } if edge.simulation.is_some() => {
+                edge.simulation = self.simulation_on_dynamodb(edge.simulation)?;
+            }
+            _ => {}
         }
         Ok(Resolved {
             edge,
