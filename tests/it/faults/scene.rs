@@ -22,9 +22,6 @@ const POSTERS: usize = 32;
 const PAGEVIEWS: usize = 900;
 const CHANNELS: usize = 12;
 
-/// Increments per call where all of the input is replayed.
-const BATCH: usize = 20;
-
 /// Channels that are watched at a proxy: more than the log is filtered for, fewer than there are.
 const WATCHED: usize = 120;
 
@@ -52,16 +49,16 @@ impl Scene {
     pub(crate) async fn of(parts: Parts) -> Result<Scene> {
         let increments = part()?;
         let expected = totals::of(&increments)?;
-        Scene::replaying(parts, increments, expected, 1).await
+        Scene::replaying(parts, increments, expected).await
     }
 
-    /// The same with all of the input, in batches.
+    /// The same with all of the input.
     pub(crate) async fn whole(parts: Parts) -> Result<Scene> {
         let increments = [File::Pageviews.increments()?, File::VideoCounts.increments()?].concat();
-        Scene::replaying(parts, increments, totals::of_both_files()?, BATCH).await
+        Scene::replaying(parts, increments, totals::of_both_files()?).await
     }
 
-    async fn replaying(parts: Parts, increments: Vec<Increment>, expected: Totals, batch: usize) -> Result<Scene> {
+    async fn replaying(parts: Parts, increments: Vec<Increment>, expected: Totals) -> Result<Scene> {
         let stack = Stack::start(parts).await?;
         let mut viewers = Vec::new();
         for proxy in &stack.proxies {
@@ -71,7 +68,7 @@ impl Scene {
         let plan = Plan {
             urls: stack.urls()?,
             posters: POSTERS,
-            batch,
+            batch: 1,
             run_id: "faults".to_owned(),
             token: None,
             give_up_after: wait::LIMIT,
