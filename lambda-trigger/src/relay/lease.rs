@@ -100,9 +100,10 @@ impl Lease {
                 Err(_) => return Err("it could not be renewed in time".to_owned()),
             };
             if error.kind() == kv::UpdateErrorKind::WrongLastRevision {
-                match own_revision(&self.store, &self.owner).await {
-                    Some(revision) if revision != self.revision => self.revision = revision,
-                    _ => return Err("it was taken by another process, or the server forgot it".to_owned()),
+                match timeout_at(deadline, own_revision(&self.store, &self.owner)).await {
+                    Ok(Some(revision)) if revision != self.revision => self.revision = revision,
+                    Ok(_) => return Err("it was taken by another process, or the server forgot it".to_owned()),
+                    Err(_) => return Err("whose it is could not be found out in time".to_owned()),
                 }
                 continue;
             }
@@ -110,7 +111,7 @@ impl Lease {
                 return Err(error.to_string());
             }
             tracing::warn!(%error, "the lease cannot be renewed; trying again");
-            sleep(RETRY).await;
+            sleep_until((Instant::now() + RETRY).min(deadline)).await;
         }
     }
 
