@@ -11,7 +11,8 @@ use analytics_shared::{Counter, CounterState};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::publisher::Publisher;
+use super::publisher::{Publisher, Unpublished};
+use crate::changelog::ChangelogError;
 use crate::dynamodb::counter_state;
 use crate::streams::image::EventImage;
 use crate::streams::newest;
@@ -58,12 +59,13 @@ impl Answer {
     }
 }
 
-/// Publishes what an event says, within a time: what is not acknowledged by then counts as not published.
+/// Publishes what an event says, within a time: what is not acknowledged by then counts as not published. Nothing is
+/// published before the log was found fit once.
 pub async fn relay(event: &Event, publisher: &Publisher, time: Duration) -> Answer {
     let states = states(event);
     let newest = newest(states.iter().map(|(_, state)| state.clone()));
-    let failed: HashSet<&Counter> = match timeout(time, publisher.publish(&newest)).await {
-        Ok(results) => {
+    let failed: HashSet<&Counter> = match timeout(time, publish(publisher, &newest)).await {
+        Ok(Ok(results)) => {
             let failures = newest.iter().zip(results).filter_map(|(state, result)| Some((state, result.err()?)));
             let mut failed = HashSet::new();
             for (state, error) in failures {
@@ -74,12 +76,24 @@ pub async fn relay(event: &Event, publisher: &Publisher, time: Duration) -> Answ
             }
             failed
         }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "changes cannot be published; Lambda comes again with them");
+            newest.iter().map(|state| &state.counter).collect()
+        }
         Err(_) => {
             tracing::warn!("changes were not acknowledged in time; Lambda comes again with them");
             newest.iter().map(|state| &state.counter).collect()
         }
     };
     answer(&states, &failed)
+}
+
+async fn publish(
+    publisher: &Publisher,
+    states: &[CounterState],
+) -> Result<Vec<Result<(), Unpublished>>, ChangelogError> {
+    publisher.ensure_once().await?;
+    Ok(publisher.publish(states).await)
 }
 
 /// The states of an event with their records' sequence numbers, in order.

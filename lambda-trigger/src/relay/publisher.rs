@@ -1,12 +1,15 @@
 //! Publishes states. The rule: published means acknowledged by the stream of that name, whatever else listens to the
 //! subject.
 
+use std::sync::Arc;
+
 use analytics_shared::CounterState;
 use async_nats::header::{HeaderMap, NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_trait::async_trait;
 use futures::future::join_all;
+use tokio::sync::OnceCell;
 
 use crate::changelog::{Bounds, Changelog, ChangelogError, record::Record};
 use crate::streams::{Sink, SinkError};
@@ -20,6 +23,8 @@ pub struct Publisher {
     jetstream: Context,
     log: Changelog,
     bounds: Bounds,
+    /// Set once the log was found fit.
+    checked: Arc<OnceCell<()>>,
 }
 
 /// Why a state is not known to be in the log.
@@ -36,7 +41,7 @@ pub enum Unpublished {
 impl Publisher {
     /// A way into a log, which is created with these bounds whenever it is found missing.
     pub fn new(jetstream: Context, log: Changelog, bounds: Bounds) -> Publisher {
-        Publisher { jetstream, log, bounds }
+        Publisher { jetstream, log, bounds, checked: Arc::default() }
     }
 
     /// Makes sure that the log exists and is fit.
@@ -45,6 +50,15 @@ impl Publisher {
     /// [`ChangelogError`].
     pub async fn ensure(&self) -> Result<(), ChangelogError> {
         self.log.ensure(&self.jetstream, self.bounds).await.map(drop)
+    }
+
+    /// The same, but asks no more once it was so: a stream that somebody made beforehand is published to without an
+    /// error, whatever it does with the messages.
+    ///
+    /// # Errors
+    /// [`ChangelogError`].
+    pub async fn ensure_once(&self) -> Result<(), ChangelogError> {
+        self.checked.get_or_try_init(|| self.ensure()).await.copied()
     }
 
     /// Publishes states; answers for each, in order, whether it is in the log.
