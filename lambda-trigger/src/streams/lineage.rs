@@ -38,6 +38,7 @@ impl Lineage {
     pub(super) fn observe(&mut self, listed: &[Shard]) {
         let only_news = !self.observed && self.start == Start::Newest;
         self.observed = true;
+        let known: HashMap<&ShardKey, &Shard> = listed.iter().map(|shard| (&shard.key, shard)).collect();
         for shard in listed {
             if self.shards.contains_key(&shard.key) {
                 continue;
@@ -45,14 +46,15 @@ impl Lineage {
             let state = match self.places.remove(&shard.key) {
                 Some(Place::Finished) => State::Finished,
                 Some(place) => State::Waiting(place),
+                // It began while the list was made: all of it is news.
+                None if only_news && follows_an_open_one(shard, &known) => State::Waiting(Place::Oldest),
                 None if only_news && shard.open => State::Waiting(Place::Newest),
                 None if only_news => State::Finished,
                 None => State::Waiting(Place::Oldest),
             };
             self.shards.insert(shard.key.clone(), Node { parent: shard.parent.clone(), state });
         }
-        let is_listed: HashMap<&ShardKey, ()> = listed.iter().map(|shard| (&shard.key, ())).collect();
-        self.shards.retain(|key, node| node.state == State::Reading || is_listed.contains_key(key));
+        self.shards.retain(|key, node| node.state == State::Reading || known.contains_key(key));
     }
 
     /// The shards to begin now and where; they count as being read from here on.
@@ -85,6 +87,14 @@ impl Lineage {
     pub(super) fn is_read(&self, key: &ShardKey) -> bool {
         self.shards.get(key).is_some_and(|node| node.state == State::Reading)
     }
+}
+
+/// Whether an ancestor of the shard is listed as open. A parent ends before its child begins, but a list has several
+/// pages, and a shard may end between two of them.
+fn follows_an_open_one(shard: &Shard, listed: &HashMap<&ShardKey, &Shard>) -> bool {
+    let parent = |shard: &&Shard| shard.parent.as_ref().and_then(|parent| listed.get(parent)).copied();
+    // No longer than the list, should it ever hold a circle.
+    std::iter::successors(parent(&shard), parent).take(listed.len()).any(|ancestor| ancestor.open)
 }
 
 #[cfg(test)]
@@ -157,5 +167,17 @@ mod tests {
         assert_eq!(ready(&mut lineage), [oldest("c")]);
         lineage.finish(&key("c"));
         assert_eq!(ready(&mut lineage), [oldest("d")]);
+    }
+
+    #[test]
+    fn a_shard_that_began_while_the_first_list_was_made_is_read_whole() {
+        let mut lineage = Lineage::new(HashMap::new(), Start::Newest);
+        // Two generations began between the page with `a` and the last one.
+        lineage.observe(&[shard("a", "", true), shard("b", "a", false), shard("c", "b", true), shard("x", "", false)]);
+        assert_eq!(ready(&mut lineage), [("a".to_owned(), Place::Newest)]);
+        lineage.finish(&key("a"));
+        assert_eq!(ready(&mut lineage), [oldest("b")]);
+        lineage.finish(&key("b"));
+        assert_eq!(ready(&mut lineage), [oldest("c")]);
     }
 }
