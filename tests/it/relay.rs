@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analytics_shared::CounterState;
-use analytics_tests::nats::NatsServer;
+use analytics_tests::nats::{HUB, NatsServer};
 use analytics_tests::wait;
 use anyhow::{Context, Error, Result};
-use async_nats::jetstream;
+use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Config;
+use async_nats::jetstream;
 use futures::StreamExt;
 use lambda_trigger::changelog::{Bounds, Changelog, ChangelogError};
 use lambda_trigger::relay::event::{self, Event};
@@ -208,6 +209,29 @@ async fn a_renewal_whose_answer_was_lost_is_no_lost_lease() -> Result<()> {
     }
     bucket.put("reader", "two".into()).await?;
     assert!(wait::within("the loss to be noticed", lease.hold()).await?.contains("another process"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_holder_that_cannot_find_out_whose_the_lease_is_stops_in_its_own_time() -> Result<()> {
+    let server = NatsServer::hub().await?;
+    let client = jetstream(&server).await?;
+    // A client that waits for ever, so that nothing but the lease's own clock can end the wait.
+    let patient = async_nats::ConnectOptions::new().request_timeout(None).connect(server.address.to_string()).await?;
+    let patient = ContextBuilder::new().domain(HUB).build(patient);
+    let mut lease = Lease::take(&patient, &log(), 1, "one").await.map_err(Error::msg)?;
+    // From now on reads of the entry reach a subscriber that says nothing.
+    let mut config = client.get_stream("KV_test-lease").await?.cached_info().config.clone();
+    config.allow_direct = false;
+    client.update_stream(config).await?;
+    let silent = NatsServer::options(server.address).connect().await?;
+    let mut asked = silent.subscribe("$JS.API.DIRECT.GET.KV_test-lease.>").await?;
+    silent.flush().await?;
+    let bucket = client.get_key_value("test-lease").await?;
+    bucket.put("reader", "two".into()).await?;
+    let reason = wait::within("the loss to be noticed", lease.hold()).await?;
+    assert!(reason.contains("in time"), "{reason}");
+    wait::within("the question to be seen", asked.next()).await?.context("the subscription ended")?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{Context, kv};
 use async_trait::async_trait;
@@ -27,8 +27,12 @@ pub struct Places {
     bucket: String,
     replicas: usize,
     store: Mutex<Option<kv::Store>>,
-    own: Mutex<HashMap<ShardKey, Place>>,
+    own: Mutex<Own>,
 }
+
+/// What this process has put into the bucket and when, for as long as it stays there.
+#[derive(Debug, Default)]
+struct Own(HashMap<ShardKey, (Place, Instant)>);
 
 /// An entry's value, in JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,7 +78,7 @@ impl Places {
 impl Checkpoints for Places {
     async fn load(&self) -> Result<HashMap<ShardKey, Place>, KeepError> {
         let store = self.store().await?;
-        let mut places = lock(&self.own).clone();
+        let mut places = lock(&self.own).places();
         let mut keys = store.keys().await.map_err(|error| self.failed(error))?;
         while let Some(key) = keys.try_next().await.map_err(|error| self.failed(error))? {
             let Some(value) = store.get(&key).await.map_err(|error| self.failed(error))? else { continue };
@@ -90,7 +94,7 @@ impl Checkpoints for Places {
     }
 
     async fn keep(&self, shard: &ShardKey, place: &Place) -> Result<(), KeepError> {
-        lock(&self.own).insert(shard.clone(), place.clone());
+        lock(&self.own).put(shard.clone(), place.clone(), Instant::now());
         let store = self.store().await?;
         let entry = Entry { stream: shard.stream.to_string(), shard: shard.shard.clone(), place: place.clone() };
         let value = serde_json::to_vec(&entry).map_err(|error| KeepError(error.to_string()))?;
@@ -99,16 +103,53 @@ impl Checkpoints for Places {
     }
 }
 
-/// A bucket, created if there is none.
-pub(super) async fn bucket(jetstream: &Context, config: kv::Config) -> Result<kv::Store, String> {
-    let name = config.bucket.clone();
-    match jetstream.get_key_value(&name).await {
-        Ok(store) => Ok(store),
-        // Also when it merely was not found: creating it says what is wrong, and takes one that is equal.
-        Err(_) => jetstream.create_key_value(config).await.map_err(|error| format!("the bucket {name}: {error}")),
+impl Own {
+    fn places(&self) -> HashMap<ShardKey, Place> {
+        self.0.iter().map(|(shard, (place, _))| (shard.clone(), place.clone())).collect()
     }
+
+    fn put(&mut self, shard: ShardKey, place: Place, now: Instant) {
+        self.0.retain(|_, (_, put)| now.saturating_duration_since(*put) < LIFETIME);
+        self.0.insert(shard, (place, now));
+    }
+}
+
+/// A bucket, created if there is none.
+///
+/// # Errors
+/// It cannot be looked up or made, or its entries live for another time than the configuration's: a text for a person.
+pub(super) async fn bucket(jetstream: &Context, config: kv::Config) -> Result<kv::Store, String> {
+    let (name, max_age) = (config.bucket.clone(), config.max_age);
+    let store = match jetstream.get_key_value(&name).await {
+        Ok(store) => store,
+        // Also when it merely was not found: creating it says what is wrong, and takes one that is equal.
+        Err(_) => jetstream.create_key_value(config).await.map_err(|error| format!("the bucket {name}: {error}"))?,
+    };
+    let there = store.stream.cached_info().config.max_age;
+    if there != max_age {
+        return Err(format!("the bucket {name} has a max_age of {there:?}; it must be {max_age:?}"));
+    }
+    Ok(store)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_bucket_has_let_go_is_not_remembered_either() {
+        let key = |name: &str| ShardKey { stream: "s".into(), shard: name.into() };
+        let (begun, mut own) = (Instant::now(), Own::default());
+        own.put(key("ended"), Place::Finished, begun);
+        own.put(key("live"), Place::After("1".into()), begun);
+        own.put(key("live"), Place::After("2".into()), begun + LIFETIME / 2);
+        assert_eq!(own.places().len(), 2);
+        own.put(key("new"), Place::Oldest, begun + LIFETIME);
+        let places = HashMap::from([(key("live"), Place::After("2".into())), (key("new"), Place::Oldest)]);
+        assert_eq!(own.places(), places);
+    }
 }

@@ -84,11 +84,15 @@ impl Relay {
         let Inner { options, client, source, places, gauges } = &*self.0;
         let jetstream = options.nats.jetstream(client.clone());
         let publisher = Publisher::new(jetstream.clone(), options.log.clone(), options.bounds);
-        publisher.ensure().await.map_err(|error| match error {
+        tokio::pin!(stop);
+        let ensured = tokio::select! {
+            ensured = publisher.ensure() => ensured,
+            () = &mut stop => return Ok(true),
+        };
+        ensured.map_err(|error| match error {
             ChangelogError::Unfit { .. } => format!("{error}; a person has to look at it"),
             ChangelogError::Unreachable { .. } => error.to_string(),
         })?;
-        tokio::pin!(stop);
         let mut lease = tokio::select! {
             lease = Lease::take(&jetstream, &options.log, options.bounds.replicas, &options.owner) => lease?,
             () = &mut stop => return Ok(true),
