@@ -50,7 +50,7 @@ impl Function {
 
     /// Answers one call.
     pub async fn call(&self, request: Request) -> Response<Body> {
-        let time = request.lambda_context_ref().map(invocation::time_to_work).unwrap_or_default();
+        let time = invocation::time_to_work(request.lambda_context_ref());
         let answer = deadline::within(Instant::now() + time, self.handler.handle(as_sent(request))).await;
         no_larger_than(LARGEST_ANSWER, answer)
             .map(|body| if body.is_empty() { Body::Empty } else { Body::from(Vec::from(body)) })

@@ -76,7 +76,7 @@ async fn serve(options: RelayOptions) -> anyhow::Result<()> {
     let client = nats.connect().await?;
     let publisher = Publisher::new(nats.jetstream(client), log, bounds);
     let handle = service_fn(async |LambdaEvent { payload, context }: LambdaEvent<Event>| {
-        let answer = event::relay(&payload, &publisher, invocation::time_to_work(&context)).await;
+        let answer = event::relay(&payload, &publisher, invocation::time_to_work(Some(&context))).await;
         Ok::<Answer, lambda_runtime::Error>(answer)
     });
     lambda_runtime::run(handle).await.map_err(anyhow::Error::from_boxed)
