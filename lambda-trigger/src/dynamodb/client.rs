@@ -25,10 +25,11 @@ use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::complaint::Complaint;
 use super::failure::{Failed, Sent};
+use super::patience::Attempt;
 
 /// How long a connection may take to be made. Shorter than any attempt, so that an unreachable DynamoDB is known as
 /// one that was sent nothing.
@@ -112,13 +113,15 @@ impl DynamoClient {
         Ok(runtime.spawn(work))
     }
 
-    /// Sends one request, once, waiting no longer than until `end`. A failure that tells of trouble is logged.
-    pub(super) async fn send<T, E, F>(&self, end: Instant, call: impl FnOnce(Sent) -> F) -> Result<T, Failed<E>>
+    /// Sends one request, once. It waits for its turn no longer than an attempt may take, and only then does its own time
+    /// begin: with what waiting left of it, it would be sent and given up too soon to know what became of it. A failure
+    /// that tells of trouble is logged.
+    pub(super) async fn send<T, E, F>(&self, attempt: Attempt, call: impl FnOnce(Sent) -> F) -> Result<T, Failed<E>>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let result = self.send_quietly(end, call).await;
+        let result = self.send_quietly(attempt, call).await;
         if let Err(failed) = &result
             && !failed.is_ordinary()
         {
@@ -128,17 +131,21 @@ impl DynamoClient {
     }
 
     /// The same without a word in the log.
-    pub(super) async fn send_quietly<T, E, F>(&self, end: Instant, call: impl FnOnce(Sent) -> F) -> Result<T, Failed<E>>
+    pub(super) async fn send_quietly<T, E, F>(
+        &self,
+        attempt: Attempt,
+        call: impl FnOnce(Sent) -> F,
+    ) -> Result<T, Failed<E>>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let Ok(Ok(_permit)) = timeout_at(end, self.0.in_flight.acquire()).await else {
+        let Ok(Ok(_permit)) = timeout_at(attempt.end(), self.0.in_flight.acquire()).await else {
             return Err(Failed::NotSent("too many requests are under way".into()));
         };
         let sent = Sent::default();
         // The SDK's futures are large; boxed, they do not make those of all callers large as well.
-        match timeout_at(end, Box::pin(call(sent.clone()))).await {
+        match timeout_at(attempt.end(), Box::pin(call(sent.clone()))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failed::of(error, &sent)),
             Err(_) if sent.get() => Err(Failed::Unknown("no answer in time".into())),

@@ -12,11 +12,10 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use tokio::time::Instant;
 
 use super::failure::{Failed, passing};
 use super::item::{Damaged, Item};
-use super::patience::Patience;
+use super::patience::{Attempt, Patience};
 use super::record::{Found, Kept, Record, UNLESS_ALIVE};
 use super::update::{Expression, Form, Unmet, expression, unmet};
 use super::{Inner, Verdict, unavailable};
@@ -47,10 +46,10 @@ impl Inner {
         let mut refused: Option<OutOfRange> = None;
         let mut unclear = false;
         let mut reason = "DynamoDB did not take it in time".to_owned();
-        while let Some(end) = patience.next() {
+        while let Some(attempt) = patience.next() {
             let step = match refused {
-                None => self.transact(write, &record, form, end).await,
-                Some(refused) => self.remember(refused, &record, end).await,
+                None => self.transact(write, &record, form, attempt).await,
+                Some(refused) => self.remember(refused, &record, attempt).await,
             };
             match step {
                 Step::Decided(verdict) => return verdict,
@@ -75,7 +74,7 @@ impl Inner {
     }
 
     /// Sends the transaction once.
-    async fn transact(&self, write: &Write, record: &Record, form: Form, end: Instant) -> Step {
+    async fn transact(&self, write: &Write, record: &Record, form: Form, attempt: Attempt) -> Step {
         let items = self
             .update_of(expression(write, form, self.base, (self.clock)()))
             .and_then(|update| Ok([update, self.put_of(record)?]));
@@ -84,7 +83,7 @@ impl Inner {
             Err(error) => return Step::Stop(error.to_string()),
         };
         let request = self.client.sdk().transact_write_items().set_transact_items(Some(items.into()));
-        match self.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+        match self.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
             Ok(_) => Step::Decided(Verdict::Applied { replayed: false }),
             Err(Failed::Refused {
                 error: Some(TransactWriteItemsError::TransactionCanceledException(cancelled)),
@@ -118,7 +117,7 @@ impl Inner {
     }
 
     /// Writes the record of a refusal, unless the key has been decided meanwhile.
-    async fn remember(&self, refused: OutOfRange, record: &Record, end: Instant) -> Step {
+    async fn remember(&self, refused: OutOfRange, record: &Record, attempt: Attempt) -> Step {
         let request = self
             .client
             .sdk()
@@ -129,7 +128,7 @@ impl Inner {
             .set_expression_attribute_names(Some(record.names().into()))
             .set_expression_attribute_values(Some([record.now()].into()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match self.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+        match self.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
             Ok(_) => Step::Decided(Verdict::Known(Err(Refusal::OutOfRange { reason: refused, replayed: false }))),
             Err(Failed::Refused { error: Some(PutItemError::ConditionalCheckFailedException(check)), .. }) => {
                 found(record, check.item())

@@ -19,6 +19,22 @@ pub(super) struct Limits {
     pub(super) attempts: u32,
 }
 
+/// The time of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    /// How long it may take.
+    pub(super) time: Duration,
+    /// When the call that it belongs to must have ended.
+    pub(super) deadline: Instant,
+}
+
+impl Attempt {
+    /// When it must have ended if it begins now.
+    pub(super) fn end(&self) -> Instant {
+        self.deadline.min(Instant::now() + self.time)
+    }
+}
+
 /// How long a caller still waits for one request.
 #[derive(Debug)]
 pub(super) struct Patience {
@@ -34,14 +50,13 @@ impl Patience {
         Patience { limits, deadline, left: limits.attempts, pause: FIRST_PAUSE }
     }
 
-    /// When the next attempt must have ended; `None` when there is none left.
-    pub(super) fn next(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        if now >= self.deadline {
+    /// The next attempt; `None` when there is none left.
+    pub(super) fn next(&mut self) -> Option<Attempt> {
+        if Instant::now() >= self.deadline {
             return None;
         }
         self.left = self.left.checked_sub(1)?;
-        Some(self.deadline.min(now + self.limits.attempt))
+        Some(Attempt { time: self.limits.attempt, deadline: self.deadline })
     }
 
     /// Waits before another attempt.

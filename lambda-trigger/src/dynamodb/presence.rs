@@ -67,10 +67,10 @@ impl DynamoPresence {
         let (this, mut patience) = (self.clone(), self.patience());
         self.run(async move {
             loop {
-                let end = patience.next().ok_or_else(late)?;
+                let attempt = patience.next().ok_or_else(late)?;
                 let request = this.client.sdk().put_item().table_name(this.tables.presence());
                 let request = request.set_item(Some(item.clone()));
-                match this.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+                match this.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
                     Ok(_) => return Ok(()),
                     Err(failed) => wait_after(failed, &mut patience).await?,
                 }
@@ -84,10 +84,10 @@ impl DynamoPresence {
         let (this, key, mut patience) = (self.clone(), key(proxy), self.patience());
         self.run(async move {
             loop {
-                let end = patience.next().ok_or_else(late)?;
+                let attempt = patience.next().ok_or_else(late)?;
                 let request = this.client.sdk().delete_item().table_name(this.tables.presence());
                 let request = request.set_key(Some(key.clone()));
-                match this.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+                match this.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
                     Ok(_) => return Ok(()),
                     Err(failed) => wait_after(failed, &mut patience).await?,
                 }
@@ -103,7 +103,7 @@ impl DynamoPresence {
             let since = (this.clock)().saturating_sub(PRESENCE_LIFETIME.as_millis() as u64);
             let (mut sum, mut start) = (0_u64, None::<Item>);
             loop {
-                let end = patience.next().ok_or_else(late)?;
+                let attempt = patience.next().ok_or_else(late)?;
                 let request = this
                     .client
                     .sdk()
@@ -117,7 +117,7 @@ impl DynamoPresence {
                     .expression_attribute_values(":since", n(since))
                     .consistent_read(true)
                     .set_exclusive_start_key(start.clone());
-                match this.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+                match this.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
                     Ok(output) => {
                         for proxy in output.items() {
                             let connections = item::number(proxy, CONNECTIONS);

@@ -93,11 +93,11 @@ impl Inner {
         let mut states = Vec::with_capacity(keys.len());
         let mut reason = "DynamoDB did not return all items in time".to_owned();
         while !keys.is_empty() {
-            let end = patience.next().ok_or(Unreadable(reason.clone()))?;
+            let attempt = patience.next().ok_or(Unreadable(reason.clone()))?;
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys.clone())).consistent_read(true).build();
             let wanted = wanted.map_err(|error| Unreadable(error.to_string()))?;
             let request = self.client.sdk().batch_get_item().request_items(self.tables.counters(), wanted);
-            match self.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+            match self.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
                 Ok(output) => {
                     let items = output.responses.unwrap_or_default().remove(self.tables.counters());
                     self.decode(items.unwrap_or_default(), &mut states)?;
@@ -123,7 +123,7 @@ impl Inner {
         let mut start: Option<Item> = None;
         let mut reason = "DynamoDB did not return all pages in time".to_owned();
         loop {
-            let end = patience.next().ok_or(Unreadable(reason.clone()))?;
+            let attempt = patience.next().ok_or(Unreadable(reason.clone()))?;
             let request = self
                 .client
                 .sdk()
@@ -134,7 +134,7 @@ impl Inner {
                 .expression_attribute_values(":pk", s(&partition))
                 .consistent_read(true)
                 .set_exclusive_start_key(start.clone());
-            match self.client.send(end, |sent| request.customize().interceptor(sent).send()).await {
+            match self.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await {
                 Ok(output) => {
                     self.decode(output.items.unwrap_or_default(), &mut states)?;
                     start = output.last_evaluated_key.filter(|key| !key.is_empty());

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::DynamoClient;
 use super::failure::{Failed, Sent};
+use super::patience::Attempt;
 use super::{item, presence, record};
 
 /// The attribute by which DynamoDB deletes what has ended, in seconds since the Unix epoch.
@@ -246,7 +247,8 @@ impl Shape<'_> {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        client.send_quietly(Instant::now() + ATTEMPT, call).await
+        let attempt = Attempt { time: ATTEMPT, deadline: Instant::now() + ATTEMPT };
+        client.send_quietly(attempt, call).await
     }
 
     fn wrong(&self, wrong: String) -> TablesError {

@@ -3,10 +3,9 @@
 
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use tokio::time::Instant;
 
 use super::failure::Failed;
-use super::patience::Patience;
+use super::patience::{Attempt, Patience};
 use super::update::{Expression, Form, Unmet, expression, unmet};
 use super::{Inner, counter_state, unavailable};
 use crate::store::{Applied, Outcome, Refusal, Write};
@@ -16,8 +15,8 @@ impl Inner {
     pub(super) async fn apply_unkeyed(&self, write: &Write, mut patience: Patience) -> Outcome {
         let mut form = Form::Above;
         let mut reason = "DynamoDB did not take it in time".to_owned();
-        while let Some(end) = patience.next() {
-            let failed = match self.update(expression(write, form, self.base, (self.clock)()), end).await {
+        while let Some(attempt) = patience.next() {
+            let failed = match self.update(expression(write, form, self.base, (self.clock)()), attempt).await {
                 Ok(output) => return self.applied(&output),
                 Err(failed) => failed,
             };
@@ -43,7 +42,11 @@ impl Inner {
         Err(unavailable(reason))
     }
 
-    async fn update(&self, expression: Expression, end: Instant) -> Result<UpdateItemOutput, Failed<UpdateItemError>> {
+    async fn update(
+        &self,
+        expression: Expression,
+        attempt: Attempt,
+    ) -> Result<UpdateItemOutput, Failed<UpdateItemError>> {
         let Expression { key, update, condition, names, values } = expression;
         let request = self.client.sdk().update_item().table_name(self.tables.counters()).set_key(Some(key));
         let request = request
@@ -53,7 +56,7 @@ impl Inner {
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        self.client.send(end, |sent| request.customize().interceptor(sent).send()).await
+        self.client.send(attempt, |sent| request.customize().interceptor(sent).send()).await
     }
 
     fn applied(&self, output: &UpdateItemOutput) -> Outcome {
