@@ -13,14 +13,15 @@ use analytics_tests::wait;
 use anyhow::{Context, Error, Result};
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Config;
-use async_nats::jetstream;
+use async_nats::jetstream::{self, kv};
 use futures::StreamExt;
 use lambda_trigger::changelog::{Bounds, Changelog, ChangelogError};
 use lambda_trigger::relay::event::{self, Event};
 use lambda_trigger::relay::lease::Lease;
+use lambda_trigger::relay::places::Places;
 use lambda_trigger::relay::{Publisher, Relay, RelayOptions};
-use lambda_trigger::streams::Place;
-use serde_json::json;
+use lambda_trigger::streams::{Checkpoints, Place};
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::store_suite::counter;
@@ -72,6 +73,13 @@ async fn kept(jetstream: &jetstream::Context) -> String {
         }
     }
     values
+}
+
+/// A record as Lambda hands it over.
+fn record(sequence: &str, content: &str, version: u64) -> Value {
+    json!({"eventName": "MODIFY", "dynamodb": {"SequenceNumber": sequence, "NewImage": {
+        "pk": {"S": format!("0:/{content}")}, "sk": {"S": ":"},
+        "version": {"N": version.to_string()}, "views": {"N": "2"}}}})
 }
 
 /// Waits until the newest state of each counter in the log is the one of the script, and answers the whole log.
@@ -236,6 +244,24 @@ async fn a_holder_that_cannot_find_out_whose_the_lease_is_stops_in_its_own_time(
 }
 
 #[tokio::test]
+async fn a_bucket_whose_entries_live_for_another_time_is_refused() -> Result<()> {
+    let server = NatsServer::hub().await?;
+    let client = jetstream(&server).await?;
+    for (bucket, must_be) in [("test-lease", "10s"), ("test-places", "172800s")] {
+        let max_age = Duration::from_secs(60);
+        let config = kv::Config { bucket: bucket.to_owned(), history: 1, max_age, ..kv::Config::default() };
+        client.create_key_value(config).await?;
+        let refusal = match bucket {
+            "test-lease" => Lease::take(&client, &log(), 1, "one").await.map(drop),
+            _ => Places::new(client.clone(), &log(), 1).load().await.map(drop).map_err(|error| error.to_string()),
+        };
+        let refusal = refusal.err().context("the bucket was taken")?;
+        assert!(refusal.contains(bucket) && refusal.contains("60s") && refusal.contains(must_be), "{refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_ends_in_order_lets_the_next_one_go_on_at_once() -> Result<()> {
     let server = NatsServer::hub().await?;
     let client = jetstream(&server).await?;
@@ -259,11 +285,6 @@ async fn a_lambda_names_the_first_record_that_is_not_in_the_log() -> Result<()> 
     let client = jetstream(&server).await?;
     let publisher = Publisher::new(client.clone(), log(), Bounds::default());
     publisher.ensure().await?;
-    let record = |sequence: &str, content: &str, version: u64| {
-        json!({"eventName": "MODIFY", "dynamodb": {"SequenceNumber": sequence, "NewImage": {
-            "pk": {"S": format!("0:/{content}")}, "sk": {"S": ":"},
-            "version": {"N": version.to_string()}, "views": {"N": "2"}}}})
-    };
     let event: Event = serde_json::from_value(json!({"Records": [
         {"eventName": "REMOVE", "dynamodb": {"SequenceNumber": "1"}},
         record("2", "a", 1), record("3", "b", 1), record("4", "a", 2),
@@ -274,6 +295,32 @@ async fn a_lambda_names_the_first_record_that_is_not_in_the_log() -> Result<()> 
     server.kill();
     let answer = event::relay(&event, &publisher, Duration::from_millis(200)).await;
     assert_eq!(serde_json::to_value(answer)?, json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lambda_publishes_nothing_into_a_stream_that_is_unfit() -> Result<()> {
+    let server = NatsServer::hub().await?;
+    let client = jetstream(&server).await?;
+    let publisher = Publisher::new(client.clone(), log(), Bounds::default());
+    let event: Event = serde_json::from_value(json!({"Records": [record("1", "a", 1), record("2", "b", 1)]}))?;
+    let unfit = Config {
+        name: log().stream,
+        subjects: vec![log().everything()],
+        max_age: Duration::from_secs(60),
+        max_messages_per_subject: 1,
+        ..Config::default()
+    };
+    client.create_stream(unfit).await?;
+    for _ in 0..2 {
+        let answer = event::relay(&event, &publisher, wait::LIMIT).await;
+        assert_eq!(serde_json::to_value(answer)?, json!({"batchItemFailures": [{"itemIdentifier": "1"}]}));
+        assert_eq!(logged(&client).await?, []);
+    }
+    client.delete_stream(&log().stream).await?;
+    // It is made, and the records are taken at once.
+    assert!(event::relay(&event, &publisher, wait::LIMIT).await.is_done());
+    assert_eq!(logged(&client).await?.len(), 2);
     Ok(())
 }
 
