@@ -23,9 +23,6 @@ pub const MAX_BYTES: i64 = 1 << 30;
 /// How long the server remembers what was published, to take it once: longer than the relay repeats anything.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
-/// No message is larger than this, its headers included, in bytes.
-const MAX_MESSAGE: i32 = 1024;
-
 /// Names of the log that belongs to one set of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changelog {
@@ -124,7 +121,6 @@ impl Changelog {
 
     fn check(&self, config: &Config) -> Result<(), ChangelogError> {
         let bounded = config.max_age > Duration::ZERO || config.max_bytes > 0;
-        let fits = |size: i32| size <= 0 || size >= MAX_MESSAGE;
         let problem = [
             (config.subjects == [self.everything()], format!("its subjects must be {:?}", [self.everything()])),
             (config.retention == RetentionPolicy::Limits, "its retention must be limits".to_owned()),
@@ -134,7 +130,6 @@ impl Changelog {
             (bounded, "max_age or max_bytes must bound it".to_owned()),
             (config.subject_transform.is_none(), "it must not transform subjects".to_owned()),
             (!config.no_ack, "it must acknowledge what it takes (no_ack must be unset)".to_owned()),
-            (fits(config.max_message_size), format!("max_msg_size must be unset or at least {MAX_MESSAGE}")),
             (config.max_consumers <= 0, "max_consumers must be unset: each proxy has one".to_owned()),
         ];
         match problem.into_iter().find(|(fine, _)| !fine) {

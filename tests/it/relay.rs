@@ -340,7 +340,6 @@ async fn a_stream_that_would_lose_or_reorder_changes_is_refused() -> Result<()> 
         (Config { subjects: vec!["test.*.*.x".to_owned()], ..fit.clone() }, "subjects"),
         (Config { max_age: Duration::ZERO, ..fit.clone() }, "bound"),
         (Config { no_ack: true, ..fit.clone() }, "no_ack"),
-        (Config { max_message_size: 100, ..fit.clone() }, "max_msg_size"),
         (Config { max_consumers: 1, ..fit.clone() }, "max_consumers"),
     ] {
         client.create_stream(unfit).await?;

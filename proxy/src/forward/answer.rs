@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn not_applied_is_a_word_about_one_try() {
         for (status, body, settles) in [
-            (200, r#"{"success":true}"#, true),
+            (200, r#"{"success":true,"value":1,"version":1}"#, true),
             (200, r#"{"success":true,"results":[{"code":"out_of_range"},{}]}"#, true),
             (200, r#"{"success":true,"results":[{},{"code":"unavailable"}]}"#, false),
             (200, r#"{"success":true,"results":[{"code":"outcome_unknown"}]}"#, true),
