@@ -69,7 +69,9 @@ impl Run {
 
     fn command(&self) -> Result<Command> {
         let (target, profile) = lambda::build()?;
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/run-local"));
+        // Whoever runs tests in the background may have them ignore SIGINT; a shell cannot undo what it was born with.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/run-local"));
         command.arg("--serverless").env("LOCAL_DATA_DIR", self.files.path()).env("LOCAL_PROFILE", profile);
         command.env("CARGO_TARGET_DIR", target);
         command.envs(PORTS.iter().zip(&self.ports).map(|(name, port)| (name, port.to_string())));
