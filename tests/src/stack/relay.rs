@@ -17,14 +17,12 @@ pub struct Relay {
     environment: Vec<(&'static str, String)>,
     log: Arc<Log>,
     program: Option<Program>,
-    /// How often earlier lives were refused.
-    refusals: usize,
 }
 
 impl Relay {
     /// Starts one.
     pub fn start(environment: Vec<(&'static str, String)>) -> Result<Relay> {
-        let mut relay = Relay { environment, log: Arc::default(), program: None, refusals: 0 };
+        let mut relay = Relay { environment, log: Arc::default(), program: None };
         relay.start_again()?;
         Ok(relay)
     }
@@ -32,7 +30,6 @@ impl Relay {
     /// Starts it again after it was killed.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.program.is_none(), "the relay is still running");
-        self.refusals = self.log.matching(REFUSED).len();
         self.program = Some(Program::start_logged("stream-relay", &[], &self.environment, &self.log)?);
         Ok(())
     }
@@ -42,9 +39,9 @@ impl Relay {
         self.program.take().map(drop).context("the relay is not running")
     }
 
-    /// Returns once the log has refused changes in this life.
+    /// Returns once the log has refused its changes.
     pub async fn refused(&self) -> Result<()> {
-        let refused = || self.log.matching(REFUSED).len() > self.refusals;
+        let refused = || self.log.contains(REFUSED);
         wait::holds("the log to refuse the relay's changes", refused).await
     }
 
