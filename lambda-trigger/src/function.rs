@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::cors::Origins;
 use crate::dynamodb::{DynamoClient, DynamoOptions, DynamoPresence, DynamoStore, EpochTooLarge};
 use crate::handler::{Handler, HandlerConfig, Status};
+use crate::presence::Presence;
 use crate::settings::Calls;
 use crate::store::Unreadable;
 use crate::{deadline, invocation, reply};

@@ -19,6 +19,7 @@
 //! | [`settings`] | settings that several programs have in common |
 //! | [`function`], [`invocation`], [`deadline`] | the handler as a Lambda function; how long one call may take |
 //! | [`logging`] | the log in a Lambda |
+//! | [`home`] | a runtime of one's own, where connections live |
 
 pub mod auth;
 pub mod changelog;
@@ -27,6 +28,7 @@ pub mod deadline;
 pub mod dynamodb;
 pub mod function;
 pub mod handler;
+pub mod home;
 pub mod invocation;
 pub mod logging;
 pub mod nats;

@@ -32,9 +32,8 @@ use analytics_shared::{Code, Failure};
 use bytes::Bytes;
 use http::{Method, Response, request::Parts};
 use lambda_trigger::handler::trigger::IDEMPOTENCY_KEY;
+use lambda_trigger::home::Home;
 use lambda_trigger::reply;
-use once_cell::sync::OnceCell;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -87,12 +86,8 @@ struct Inner {
     metrics: Metrics,
     /// The last call found trouble.
     troubled: AtomicBool,
-    home: OnceCell<Home>,
+    home: Home,
 }
-
-/// A runtime of its own: a connection is served by the runtime that opened it, and a host's own may rest or end. Started
-/// by the first call, because Pingora forks to daemonise; ended without waiting.
-struct Home(Option<Runtime>);
 
 /// Why a call has no answer.
 enum Unanswered {
@@ -107,7 +102,14 @@ impl Forwarder {
     pub(crate) fn new(trigger: Trigger, metrics: Metrics) -> io::Result<Forwarder> {
         let pool = Pool::new(&trigger.target)?;
         let room = Arc::new(Semaphore::new(trigger.in_flight));
-        let inner = Inner { trigger, pool, room, metrics, troubled: AtomicBool::new(false), home: OnceCell::new() };
+        let inner = Inner {
+            trigger,
+            pool,
+            room,
+            metrics,
+            troubled: AtomicBool::new(false),
+            home: Home::new("forward", THREADS),
+        };
         Ok(Forwarder(Arc::new(inner)))
     }
 
@@ -119,19 +121,17 @@ impl Forwarder {
             return unavailable("too many calls are under way");
         };
         let outgoing = Outgoing::of(head, body, &inner.trigger.target);
-        let runtime = match self.0.home.get_or_try_init(Home::start) {
-            Ok(Home(Some(runtime))) => runtime,
-            Ok(Home(None)) => return unavailable("this edge is ending"),
-            Err(error) => {
-                tracing::error!(%error, "the thread that passes calls on cannot be started");
-                return unavailable("this edge cannot pass calls on");
-            }
-        };
-        let work = runtime.spawn(async move {
+        let work = self.0.home.spawn(async move {
             let _room = room;
             inner.call(&outgoing).await
         });
-        work.await.unwrap_or_else(|_| unknown())
+        match work {
+            Ok(work) => work.await.unwrap_or_else(|_| unknown()),
+            Err(error) => {
+                tracing::error!(%error, "the thread that passes calls on cannot be started");
+                unavailable("this edge cannot pass calls on")
+            }
+        }
     }
 }
 
@@ -223,21 +223,6 @@ impl Outgoing {
     /// Whether it may be sent again although it may have been carried out.
     fn may_be_repeated(&self) -> bool {
         !self.writes() || self.head.headers.contains_key(IDEMPOTENCY_KEY)
-    }
-}
-
-impl Home {
-    fn start() -> io::Result<Home> {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(THREADS).thread_name("forward").enable_all().build().map(|runtime| Home(Some(runtime)))
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use analytics_tests::memory::Counter;
 use analytics_tests::socket::Socket;
 use analytics_tests::wait;
 use anyhow::{Context, Result, ensure};
+use lambda_trigger::Presence;
 use lambda_trigger::dynamodb::{DynamoClient, DynamoOptions, DynamoPresence, Tables, create_tables};
 use serde_json::json;
 

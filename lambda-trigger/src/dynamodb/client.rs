@@ -1,13 +1,10 @@
 //! The connection to DynamoDB. The rule: a request is sent once; whether it is repeated is decided by whoever knows
 //! what a repetition would do.
 //!
-//! A connection of the HTTP client is served by the runtime that opened it. Hosts have several runtimes, some of which
-//! run only now and then or end early; so requests run on one of the client's own, started at the first request,
-//! because a process that runs as a daemon has no threads before it has forked.
+//! Requests run on a runtime of the client's own ([`Home`]), where their connections live.
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +18,6 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use once_cell::sync::OnceCell;
-use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -30,6 +25,7 @@ use tokio::time::timeout_at;
 use super::complaint::Complaint;
 use super::failure::{Failed, Sent};
 use super::patience::Attempt;
+use crate::home::Home;
 
 /// How long a connection may take to be made. Shorter than any attempt, so that an unreachable DynamoDB is known as
 /// one that was sent nothing.
@@ -54,11 +50,8 @@ struct Inner {
     sdk: Client,
     in_flight: Semaphore,
     complaint: Complaint,
-    home: OnceCell<Home>,
+    home: Home,
 }
-
-/// The runtime, ended without waiting: what is under way then has no one left to tell.
-struct Home(Option<Runtime>);
 
 /// Why a piece of work has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +77,12 @@ impl DynamoClient {
             .build();
         let sdk = Client::from_conf(config);
         let in_flight = Semaphore::new(IN_FLIGHT);
-        DynamoClient(Arc::new(Inner { sdk, in_flight, complaint: Complaint::default(), home: OnceCell::new() }))
+        DynamoClient(Arc::new(Inner {
+            sdk,
+            in_flight,
+            complaint: Complaint::default(),
+            home: Home::new("dynamodb", THREADS),
+        }))
     }
 
     /// The client of the SDK; its calls go through [`DynamoClient::send`].
@@ -105,12 +103,10 @@ impl DynamoClient {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<JoinHandle<T>, Lost> {
-        let home = self.0.home.get_or_try_init(Home::start).map_err(|error| {
+        self.0.home.spawn(work).map_err(|error| {
             tracing::error!(%error, "the threads of the DynamoDB client cannot be started");
             Lost::Never
-        })?;
-        let runtime = home.0.as_ref().ok_or(Lost::Never)?;
-        Ok(runtime.spawn(work))
+        })
     }
 
     /// Sends one request, once. It waits for its turn no longer than an attempt may take, and only then does its own time
@@ -157,20 +153,5 @@ impl DynamoClient {
 impl fmt::Debug for DynamoClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamoClient").finish_non_exhaustive()
-    }
-}
-
-impl Home {
-    fn start() -> io::Result<Home> {
-        let mut builder = RuntimeBuilder::new_multi_thread();
-        builder.worker_threads(THREADS).thread_name("dynamodb").enable_all().build().map(|runtime| Home(Some(runtime)))
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -57,8 +57,21 @@ impl DynamoPresence {
         DynamoPresence { client, tables: tables.clone(), limits, deadline: *deadline, clock: clock.clone() }
     }
 
-    /// Says that a proxy lives and has this many sockets open. `proxy` is 1 to 1 024 bytes.
-    pub async fn beat(&self, proxy: &str, connections: u64) -> Result<(), PresenceError> {
+    fn patience(&self) -> Patience {
+        Patience::new(self.limits, deadline::of_call(self.deadline))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, PresenceError>> + Send + 'static,
+    ) -> Result<T, PresenceError> {
+        self.client.run(work).await.unwrap_or_else(|_| Err(PresenceError("the process is ending".into())))
+    }
+}
+
+#[async_trait]
+impl Presence for DynamoPresence {
+    async fn beat(&self, proxy: &str, connections: u64) -> Result<(), PresenceError> {
         let now = (self.clock)();
         let expires = now / 1_000 + KEPT.as_secs();
         let attributes = [(CONNECTIONS, n(connections)), (SEEN, n(now)), (EXPIRES, n(expires))];
@@ -79,8 +92,7 @@ impl DynamoPresence {
         .await
     }
 
-    /// Says that a proxy has ended.
-    pub async fn leave(&self, proxy: &str) -> Result<(), PresenceError> {
+    async fn leave(&self, proxy: &str) -> Result<(), PresenceError> {
         let (this, key, mut patience) = (self.clone(), key(proxy), self.patience());
         self.run(async move {
             loop {
@@ -96,8 +108,7 @@ impl DynamoPresence {
         .await
     }
 
-    /// The open sockets of all proxies seen lately.
-    pub async fn connected(&self) -> Result<u64, PresenceError> {
+    async fn connected(&self) -> Result<u64, PresenceError> {
         let (this, mut patience) = (self.clone(), self.patience());
         self.run(async move {
             let since = (this.clock)().saturating_sub(PRESENCE_LIFETIME.as_millis() as u64);
@@ -135,32 +146,6 @@ impl DynamoPresence {
             }
         })
         .await
-    }
-
-    fn patience(&self) -> Patience {
-        Patience::new(self.limits, deadline::of_call(self.deadline))
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, PresenceError>> + Send + 'static,
-    ) -> Result<T, PresenceError> {
-        self.client.run(work).await.unwrap_or_else(|_| Err(PresenceError("the process is ending".into())))
-    }
-}
-
-#[async_trait]
-impl Presence for DynamoPresence {
-    async fn beat(&self, proxy: &str, connections: u64) -> Result<(), PresenceError> {
-        DynamoPresence::beat(self, proxy, connections).await
-    }
-
-    async fn leave(&self, proxy: &str) -> Result<(), PresenceError> {
-        DynamoPresence::leave(self, proxy).await
-    }
-
-    async fn connected(&self) -> Result<u64, PresenceError> {
-        DynamoPresence::connected(self).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use analytics_tests::dynamodb_local;
 use analytics_tests::fault_hop::{Fault, FaultHop};
+use lambda_trigger::Presence;
 use lambda_trigger::dynamodb::{DynamoOptions, DynamoPresence, PRESENCE_LIFETIME};
 
 use super::{clock, made_tables, options};

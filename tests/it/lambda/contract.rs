@@ -9,6 +9,7 @@ use analytics_tests::token::Token;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::Method;
+use lambda_trigger::Presence;
 use lambda_trigger::dynamodb::DynamoPresence;
 use serde_json::{Value, json};
 
