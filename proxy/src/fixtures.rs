@@ -1,4 +1,4 @@
-//! What the unit tests of several files start from.
+//! What the unit tests of several files start from. The rule: short names for values, and no behaviour.
 
 use analytics_shared::{Id, Scope};
 

@@ -1,4 +1,5 @@
-//! The production shape with its real programs: two proxies over DynamoDB, `stream-relay` as a process, nats-server.
+//! The production shape with its real programs: two proxies over DynamoDB, `stream-relay` as a process, nats-server. The
+//! rule: what is posted at one proxy is checked at both.
 
 use std::process::Stdio;
 
