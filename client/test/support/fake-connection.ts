@@ -131,7 +131,8 @@ export class FakeConnection {
     }
     this.send({ type: 'subscribed', contentIds: ids, ...this.#scope, timestamp: Date.now() })
     for (const id of ids) {
-      for (const counter of this.counters.visible(id, this.#scope)) updatesOf(counter).forEach(update => void this.send(update))
+      for (const counter of this.counters.visible(id, this.#scope))
+        updatesOf(counter).forEach(update => void this.send(update))
     }
   }
 

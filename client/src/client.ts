@@ -1,0 +1,102 @@
+// The client: one for a page, shared by whatever shows counts. The rule: nothing happens before something is watched, and
+// views of one scope are one.
+
+import { Counters } from './counters'
+import { createError } from './error'
+import { resolve } from './options'
+import { getPerformanceConfig, loadPerformanceConfig } from './performance'
+import { createPoller } from './poller'
+import { Tokens } from './tokens'
+import type { AnalyticsClient, ClientOptions, Scope, Snapshot, Status } from './types'
+import { type Shared, sameSnapshot, View } from './view'
+import { listenToPage } from './wake'
+
+/** From the best to the worst that can be said of a page as a whole. */
+const WORSE: readonly Status[] = ['idle', 'live', 'connecting', 'polling', 'reconnecting', 'failed']
+
+export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
+  const resolved = resolve(options)
+  const views = new Map<string, View>()
+  const listeners = new Set<() => void>()
+  const tokens = new Tokens(resolved.getToken)
+  let overall: Snapshot | null = null
+  let endOfPage: (() => void) | null = null
+  let configured: 'no' | 'asked' | 'yes' = 'no'
+
+  const each = (act: (view: View) => void) => views.forEach(act)
+
+  const shared: Shared = {
+    options: resolved,
+    counters: new Counters(),
+    tokens,
+    poller: scope => createPoller(resolved.pollUrls, scope, tokens, resolved.fetch),
+    config: getPerformanceConfig(),
+    rebased: () => each(view => view.refresh()),
+    news: (counter, change, source) => each(view => view.heard(counter, change, source)),
+    released: () => shared.counters.retain(id => [...views.values()].some(view => view.watches(id))),
+    live: () => {
+      if (configured === 'no') void configure()
+    },
+    flushed: () => {
+      for (const listener of listeners) listener()
+    },
+  }
+
+  /** Scores are computed as the edge computes them; until its thresholds are known, and without them, as it does by default. */
+  async function configure(): Promise<void> {
+    configured = 'asked'
+    try {
+      shared.config = await loadPerformanceConfig(resolved.configUrl, { fetch: resolved.fetch })
+      configured = 'yes'
+      each(view => view.touch())
+    } catch (error) {
+      configured = 'no'
+      resolved.logger?.warn('scores are computed with the default thresholds', error)
+    }
+  }
+
+  function view(scope: Scope = {}, { simulate = false }: { simulate?: boolean | undefined } = {}): View {
+    const { organizationId, clientId } = scope
+    const key = JSON.stringify([organizationId, clientId, simulate])
+    let found = views.get(key)
+    if (!found) {
+      const own = { ...(organizationId && { organizationId }), ...(clientId && { clientId }) }
+      found = new View(shared, own, simulate ? view(scope) : null)
+      views.set(key, found)
+    }
+    endOfPage ??= listenToPage({
+      woke: () => each(view => view.feed.now()),
+      doubt: () => each(view => view.feed.doubt()),
+      park: () => each(view => view.feed.park()),
+    })
+    return found
+  }
+
+  function worst(): Snapshot {
+    const active = [...views.values()].filter(view => view.isActive).map(view => view.getSnapshot())
+    const rank = (snapshot: Snapshot) => WORSE.indexOf(snapshot.status)
+    const next = active.reduce(
+      (worst, one) => (rank(one) > rank(worst) ? one : worst),
+      active[0] ?? view().getSnapshot(),
+    )
+    if (!overall || !sameSnapshot(overall, next)) overall = next
+    return overall
+  }
+
+  return {
+    view,
+    watch: (ids, scope, watchOptions) => view(scope).watch(ids, watchOptions),
+    subscribe: listener => {
+      const own = () => listener()
+      listeners.add(own)
+      return () => listeners.delete(own)
+    },
+    getSnapshot: scope => (scope ? view(scope).getSnapshot() : worst()),
+    reconnect: () => each(view => view.feed.reconnect()),
+    close: () => {
+      endOfPage?.()
+      resolved.problem = createError('closed', 'the client was closed')
+      each(view => view.close())
+    },
+  }
+}

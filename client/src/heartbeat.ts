@@ -1,0 +1,55 @@
+// Whether a socket that looks alive is alive. The rule: silence is answered with a ping, and only a ping that stays
+// unanswered ends the socket; a timer that fires late (a hidden tab, a machine that slept) proves nothing and asks again.
+
+/** How long nothing may come before a ping asks, in milliseconds. */
+const SILENCE = 25_000
+/** How long the answer may take. */
+const ANSWER = 10_000
+/** How long it may take when there is a reason to doubt: the page woke, the network changed. */
+const DOUBT = 5_000
+/** A timer later than this was held back, and frames with it. */
+const LATE = 2_000
+
+export class Heartbeat {
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private heardAt = Date.now()
+
+  constructor(
+    private readonly ping: () => void,
+    private readonly dead: () => void,
+  ) {
+    this.listen()
+  }
+
+  /** Something came. Cheap: no timer is touched. */
+  heard(): void {
+    this.heardAt = Date.now()
+  }
+
+  /** Asks now. */
+  doubt(): void {
+    this.ask(DOUBT)
+  }
+
+  stop(): void {
+    clearTimeout(this.timer)
+  }
+
+  private listen(): void {
+    clearTimeout(this.timer)
+    const left = this.heardAt + SILENCE - Date.now()
+    if (left <= 0) this.ask(ANSWER)
+    else this.timer = setTimeout(() => this.listen(), left)
+  }
+
+  private ask(patience: number): void {
+    clearTimeout(this.timer)
+    const askedAt = Date.now()
+    this.ping()
+    this.timer = setTimeout(() => {
+      if (this.heardAt > askedAt) this.listen()
+      else if (Date.now() > askedAt + patience + LATE) this.ask(patience)
+      else this.dead()
+    }, patience)
+  }
+}

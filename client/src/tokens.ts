@@ -1,0 +1,53 @@
+// Tokens. The rule: several needs at once are one call of the application's `getToken`, and a token is never kept longer
+// than until the next need.
+
+import { createError } from './error'
+import type { ClientOptions, TokenContext } from './types'
+
+/** How long `getToken` may take, in milliseconds; the way back must not hang on it. */
+const DEADLINE = 30_000
+
+export class Tokens {
+  private pending: { reason: TokenContext['reason']; token: Promise<string | null> } | null = null
+  /** The token that came last. */
+  current: string | null = null
+
+  constructor(private readonly getToken: ClientOptions['getToken']) {}
+
+  get(reason: TokenContext['reason']): Promise<string | null> {
+    const pending = this.pending
+    // A call that is under way for a connect may still bring the token that was just refused.
+    if (pending && (pending.reason === reason || pending.reason === 'expired')) return pending.token
+    const token = this.ask(reason).finally(() => {
+      if (this.pending?.token === token) this.pending = null
+    })
+    this.pending = { reason, token }
+    return token
+  }
+
+  private async ask(reason: TokenContext['reason']): Promise<string | null> {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    try {
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no token within ${DEADLINE / 1000} s`)), DEADLINE)
+      })
+      this.current = (await Promise.race([this.getToken?.({ reason }), late])) || null
+      return this.current
+    } catch (error) {
+      throw createError('token', `getToken failed: ${error instanceof Error ? error.message : error}`)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** When a JWT ends, in milliseconds since the epoch; null where that cannot be read. It is not verified here. */
+export function expiryOf(token: string): number | null {
+  try {
+    const payload = token.split('.')[1] ?? ''
+    const { exp } = JSON.parse(atob(payload.replace(/-/g, '+').replace(/_/g, '/')))
+    return typeof exp === 'number' ? exp * 1000 : null
+  } catch {
+    return null
+  }
+}
