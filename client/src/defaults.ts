@@ -2,7 +2,7 @@
 // replace by their values; so each stands here in full.
 
 import { createAnalyticsClient } from './client'
-import { isDevelopment } from './options'
+import { fromEnvironment, isDevelopment } from './options'
 import type { AnalyticsClient, Scope } from './types'
 
 const LOCAL = 'ws://localhost:3001/analytics'
@@ -22,9 +22,9 @@ export function defaultClient(): AnalyticsClient {
 
 /** `NEXT_PUBLIC_ORGANIZATION_ID` and `NEXT_PUBLIC_CLIENT_ID`; an empty one is as good as none. */
 export function defaultScope(): Scope {
-  const organizationId = typeof process === 'undefined' ? undefined : process.env.NEXT_PUBLIC_ORGANIZATION_ID
-  const clientId = typeof process === 'undefined' ? undefined : process.env.NEXT_PUBLIC_CLIENT_ID
+  const organizationId = fromEnvironment(() => process.env.NEXT_PUBLIC_ORGANIZATION_ID)
+  const clientId = fromEnvironment(() => process.env.NEXT_PUBLIC_CLIENT_ID)
   return { ...(organizationId && { organizationId }), ...(clientId && { clientId }) }
 }
 
-const websocketUrl = () => (typeof process === 'undefined' ? undefined : process.env.NEXT_PUBLIC_WS_URL)
+const websocketUrl = () => fromEnvironment(() => process.env.NEXT_PUBLIC_WS_URL)

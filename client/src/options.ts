@@ -20,8 +20,19 @@ export interface Resolved {
   problem: AnalyticsError | null
 }
 
-/** Bundlers replace the literal; where nothing does, there may be no `process` at all. */
-export const isDevelopment = (): boolean => typeof process !== 'undefined' && process.env.NODE_ENV !== 'production'
+/**
+ * What `process.env` says. Bundlers replace the literal, often where there is no `process` at all: asking whether there is
+ * one would miss what they put there, so the reading itself is tried.
+ */
+export function fromEnvironment<T>(literal: () => T): T | undefined {
+  try {
+    return literal()
+  } catch {
+    return undefined
+  }
+}
+
+export const isDevelopment = (): boolean => fromEnvironment(() => process.env.NODE_ENV !== 'production') ?? false
 
 export function resolve(options: ClientOptions): Resolved {
   const problems: string[] = []
