@@ -12,109 +12,109 @@ type Counts = Record<Field, number>
 export class Content {
   /** Watchers. */
   references = 0
-  private readonly counters = new Set<Counter>()
+  readonly #counters = new Set<Counter>()
   /** The edge was asked; without counters it was never counted. */
-  private asked = false
-  private invented: Counts | null = null
-  private readonly shown = new Map<string | undefined, ContentAnalytics>()
+  #asked = false
+  #invented: Counts | null = null
+  readonly #shown = new Map<string | undefined, ContentAnalytics>()
   /** What `shown` was computed from: the counters' revisions and the changes here, added up. */
-  private stamp = 0
-  private changes = 0
-  private counts: Counts | null = null
+  #stamp = 0
+  #changes = 0
+  #counts: Counts | null = null
   // Two earlier states, the older one at least a window old as soon as there is such a one.
-  private before: { counts: Counts; at: number } | null = null
-  private recent: { counts: Counts; at: number } | null = null
+  #before: { counts: Counts; at: number } | null = null
+  #recent: { counts: Counts; at: number } | null = null
 
   add(counter: Counter): void {
-    if (this.counters.has(counter)) return
-    this.counters.add(counter)
+    if (this.#counters.has(counter)) return
+    this.#counters.add(counter)
     this.confirm()
     this.touch()
   }
 
   has(counter: Counter): boolean {
-    return this.counters.has(counter)
+    return this.#counters.has(counter)
   }
 
   /** Takes over what another view of the same scope sees. */
   adopt(other: Content): void {
-    for (const counter of other.counters) this.add(counter)
+    for (const counter of other.#counters) this.add(counter)
   }
 
   /** The edge has told all that there is. */
   confirm(): void {
-    this.asked = true
+    this.#asked = true
   }
 
   /** Forgets which counters are seen: the scope is another. */
   clear(): void {
-    this.counters.clear()
-    this.asked = false
-    this.before = this.recent = this.counts = null
+    this.#counters.clear()
+    this.#asked = false
+    this.#before = this.#recent = this.#counts = null
     this.touch()
   }
 
   invent(increments: Increments): void {
-    const { invented } = this
+    const invented = this.#invented
     this.confirm()
-    this.invented = each(field => (invented?.[field] ?? 0) + increments[field])
+    this.#invented = each(field => (invented?.[field] ?? 0) + increments[field])
     this.touch()
   }
 
   /** Drops what was invented. */
   settle(): void {
-    this.invented = null
+    this.#invented = null
     this.touch()
   }
 
   /** What is shown must be computed anew. */
   touch(): void {
-    this.changes++
+    this.#changes++
   }
 
   isTrending(): boolean {
-    return [...this.shown.values()].some(shown => shown.trending)
+    return [...this.#shown.values()].some(shown => shown.trending)
   }
 
   read(config: PerformanceConfig, contentType: string | undefined): ContentAnalytics | undefined {
-    if (!this.asked) return undefined
-    let stamp = this.changes
-    for (const counter of this.counters) stamp += counter.revision
-    if (stamp !== this.stamp) this.shown.clear()
-    this.stamp = stamp
-    let shown = this.shown.get(contentType)
+    if (!this.#asked) return undefined
+    let stamp = this.#changes
+    for (const counter of this.#counters) stamp += counter.revision
+    if (stamp !== this.#stamp) this.#shown.clear()
+    this.#stamp = stamp
+    let shown = this.#shown.get(contentType)
     if (!shown) {
-      shown = this.compute(config, contentType)
-      this.shown.set(contentType, shown)
+      shown = this.#compute(config, contentType)
+      this.#shown.set(contentType, shown)
     }
     return shown
   }
 
-  private compute(config: PerformanceConfig, contentType: string | undefined): ContentAnalytics {
-    const counters = [...this.counters].filter(counter => versionOf(counter) >= 0)
+  #compute(config: PerformanceConfig, contentType: string | undefined): ContentAnalytics {
+    const counters = [...this.#counters].filter(counter => versionOf(counter) >= 0)
     const counts = each(field =>
-      counters.reduce((sum, counter) => sum + counter.values[field], this.invented?.[field] ?? 0),
+      counters.reduce((sum, counter) => sum + counter.values[field], this.#invented?.[field] ?? 0),
     )
     return {
       ...counts,
       ...score(counts, contentType, config),
-      trending: this.judge(counts, config),
+      trending: this.#judge(counts, config),
       updatedAt: counters.length ? Math.max(...counters.map(counter => counter.updatedAt)) : null,
       counters: counters.map(viewOf),
     }
   }
 
-  private judge(counts: Counts, config: PerformanceConfig): boolean {
+  #judge(counts: Counts, config: PerformanceConfig): boolean {
     const now = Date.now()
-    const last = this.counts ?? counts
-    this.counts = counts
-    this.recent ??= { counts: last, at: now }
-    this.before ??= this.recent
-    if (now - this.recent.at >= config.trending.windowMs) {
-      this.before = this.recent
-      this.recent = { counts: last, at: now }
+    const last = this.#counts ?? counts
+    this.#counts = counts
+    this.#recent ??= { counts: last, at: now }
+    this.#before ??= this.#recent
+    if (now - this.#recent.at >= config.trending.windowMs) {
+      this.#before = this.#recent
+      this.#recent = { counts: last, at: now }
     }
-    return trending({ before: this.before.counts, after: counts, elapsedMs: now - this.before.at }, config)
+    return trending({ before: this.#before.counts, after: counts, elapsedMs: now - this.#before.at }, config)
   }
 }
 

@@ -23,24 +23,24 @@ const fill = (value: number): Record<Field, number> => ({ views: value, likes: v
 export const versionOf = (counter: Counter): number => Math.max(...FIELDS.map(field => counter.versions[field]))
 
 export class Counters {
-  private readonly counters = new Map<string, Counter>()
-  private base = 0
+  readonly #counters = new Map<string, Counter>()
+  #base = 0
 
   /** The counter that a change is about. */
   of({ contentId, organizationId, clientId }: Omit<Change, 'field' | 'value'>): Counter {
     // Ids hold no control characters, and none is empty.
     const key = `${organizationId ?? ''}\0${clientId ?? ''}\0${contentId}`
-    let counter = this.counters.get(key)
+    let counter = this.#counters.get(key)
     if (!counter) {
       counter = { contentId, organizationId, clientId, values: fill(0), versions: fill(-1), updatedAt: 0, revision: 0 }
-      this.counters.set(key, counter)
+      this.#counters.set(key, counter)
     }
     return counter
   }
 
   /** Takes a change that is newer than what is known, and says whether the value is another one. */
   apply(counter: Counter, field: Field, value: number, version: number, timestamp: number): boolean {
-    if (version < this.base || version <= counter.versions[field]) return false
+    if (version < this.#base || version <= counter.versions[field]) return false
     if (version >= versionOf(counter)) counter.updatedAt = timestamp
     const known = counter.versions[field] >= 0
     counter.versions[field] = version
@@ -52,9 +52,9 @@ export class Counters {
 
   /** Forgets what lies below a base, and says whether the base is a new one: the store was wiped or restored, and wins. */
   rebase(base: number): boolean {
-    if (base <= this.base) return false
-    this.base = base
-    for (const counter of this.counters.values()) {
+    if (base <= this.#base) return false
+    this.#base = base
+    for (const counter of this.#counters.values()) {
       for (const field of FIELDS) {
         if (counter.versions[field] < base) {
           counter.versions[field] = -1
@@ -68,8 +68,8 @@ export class Counters {
 
   /** Drops the counters of contents that nobody watches any more. */
   retain(isWatched: (contentId: string) => boolean): void {
-    for (const [key, counter] of this.counters) {
-      if (!isWatched(counter.contentId)) this.counters.delete(key)
+    for (const [key, counter] of this.#counters) {
+      if (!isWatched(counter.contentId)) this.#counters.delete(key)
     }
   }
 }

@@ -47,176 +47,188 @@ export class Feed {
   source: Source | null = null
   error: AnalyticsError | null = null
 
-  private running = false
-  private socket: Socket | null = null
+  #running = false
+  #socket: Socket | null = null
   /** What the open socket was asked for; null before it is open. */
-  private asked: Set<string> | null = null
+  #asked: Set<string> | null = null
   /** An attempt under way that is not this one is dropped. */
-  private attempt = 0
-  private inVain = 0
-  private liveSince = 0
+  #attempt = 0
+  #inVain = 0
+  #liveSince = 0
   /** The token was refused once already. */
-  private refused = false
-  private base = 0
-  private scopeInForce: string | null = null
-  private retryTimer: Timer
-  private pollTimer: Timer
-  private renewTimer: Timer
+  #refused = false
+  #base = 0
+  #scopeInForce: string | null = null
+  #retryTimer: Timer
+  #pollTimer: Timer
+  #renewTimer: Timer
   /** Polls are under way or planned. */
-  private polling = false
+  #polling = false
   /** A poll waits for the page to be seen. */
-  private pollDue = false
+  #pollDue = false
   /** The page was put aside. */
-  private parked = false
+  #parked = false
+
+  readonly #options: Resolved
+  /** Without absent members. */
+  readonly #scope: { organizationId?: string; clientId?: string }
+  readonly #tokens: Tokens
+  readonly #poller: Poller
+  readonly #owner: FeedOwner
 
   constructor(
-    private readonly options: Resolved,
-    /** Without absent members. */
-    private readonly scope: { organizationId?: string; clientId?: string },
-    private readonly tokens: Tokens,
-    private readonly poller: Poller,
-    private readonly owner: FeedOwner,
-  ) {}
+    options: Resolved,
+    scope: { organizationId?: string; clientId?: string },
+    tokens: Tokens,
+    poller: Poller,
+    owner: FeedOwner,
+  ) {
+    this.#options = options
+    this.#scope = scope
+    this.#tokens = tokens
+    this.#poller = poller
+    this.#owner = owner
+  }
 
   /** The watched ids are others than before. */
   update(): void {
-    const ids = this.owner.ids()
+    const ids = this.#owner.ids()
     if (!ids.length) this.stop()
-    else if (!this.running) this.start()
-    else if (this.asked) this.resubscribe(ids, this.asked)
+    else if (!this.#running) this.start()
+    else if (this.#asked) this.#resubscribe(ids, this.#asked)
   }
 
   start(): void {
-    this.running = true
-    this.inVain = 0
-    this.refused = false
-    if (this.options.problem) this.fail(this.options.problem)
-    else void this.connect('connect')
+    this.#running = true
+    this.#inVain = 0
+    this.#refused = false
+    if (this.#options.problem) this.#fail(this.#options.problem)
+    else void this.#connect('connect')
   }
 
   stop(): void {
-    if (!this.running) return
-    this.running = false
-    this.drop()
-    this.set('idle', null)
+    if (!this.#running) return
+    this.#running = false
+    this.#drop()
+    this.#set('idle', null)
   }
 
   /** The page is seen again, or somebody asks: now, not later. */
   now(): void {
-    if (!this.running || this.status === 'failed') return
-    if (this.socket) this.socket.doubt()
-    else if (this.retryTimer !== undefined || this.parked) void this.connect('connect')
-    if (this.pollDue) void this.poll()
+    if (!this.#running || this.status === 'failed') return
+    if (this.#socket) this.#socket.doubt()
+    else if (this.#retryTimer !== undefined || this.#parked) void this.#connect('connect')
+    if (this.#pollDue) void this.#poll()
   }
 
   doubt(): void {
-    this.socket?.doubt()
+    this.#socket?.doubt()
   }
 
   /** Ends the socket; `now` brings it back. */
   park(): void {
-    if (!this.running || this.status === 'failed') return
-    this.drop()
-    this.parked = true
-    this.set('reconnecting')
+    if (!this.#running || this.status === 'failed') return
+    this.#drop()
+    this.#parked = true
+    this.#set('reconnecting')
   }
 
   reconnect(): void {
-    if (!this.running) return
-    this.drop()
+    if (!this.#running) return
+    this.#drop()
     this.start()
   }
 
   async refetch(): Promise<void> {
-    const failed = await this.poller.askAll(this.owner.ids(), answer => this.takeAnswer(answer))
+    const failed = await this.#poller.askAll(this.#owner.ids(), answer => this.#takeAnswer(answer))
     if (failed) throw failed.error
   }
 
-  private set(status: Status, error: AnalyticsError | null = this.error, source: Source | null = this.source): void {
+  #set(status: Status, error: AnalyticsError | null = this.error, source: Source | null = this.source): void {
     if (status !== this.status) {
       const say = status === 'failed' || status === 'reconnecting' ? 'warn' : 'info'
-      this.options.logger?.[say](`connection: ${status}`, error ?? undefined)
+      this.#options.logger?.[say](`connection: ${status}`, error ?? undefined)
     }
     this.status = status
     this.error = error
     this.source = source
-    this.owner.changed()
+    this.#owner.changed()
   }
 
   /** Ends everything that is under way. */
-  private drop(): void {
-    this.attempt++
-    this.socket?.close()
-    this.down()
-    this.stopPolling()
+  #drop(): void {
+    this.#attempt++
+    this.#socket?.close()
+    this.#down()
+    this.#stopPolling()
   }
 
   /** There is no socket. */
-  private down(): void {
-    this.socket = null
-    this.asked = null
-    clearTimeout(this.retryTimer)
-    clearTimeout(this.renewTimer)
-    this.retryTimer = undefined
+  #down(): void {
+    this.#socket = null
+    this.#asked = null
+    clearTimeout(this.#retryTimer)
+    clearTimeout(this.#renewTimer)
+    this.#retryTimer = undefined
   }
 
-  private fail(error: AnalyticsError): void {
-    this.drop()
-    this.set('failed', error)
+  #fail(error: AnalyticsError): void {
+    this.#drop()
+    this.#set('failed', error)
   }
 
-  private async connect(reason: TokenContext['reason']): Promise<void> {
-    const attempt = ++this.attempt
-    clearTimeout(this.retryTimer)
-    this.retryTimer = undefined
-    this.parked = false
-    if (this.status === 'idle' || this.status === 'failed') this.set('connecting', null)
+  async #connect(reason: TokenContext['reason']): Promise<void> {
+    const attempt = ++this.#attempt
+    clearTimeout(this.#retryTimer)
+    this.#retryTimer = undefined
+    this.#parked = false
+    if (this.status === 'idle' || this.status === 'failed') this.#set('connecting', null)
     let token: string | null
     try {
-      token = await this.tokens.get(reason)
+      token = await this.#tokens.get(reason)
     } catch (error) {
-      if (attempt === this.attempt) this.lost(error as AnalyticsError, backoff(this.inVain))
+      if (attempt === this.#attempt) this.#lost(error as AnalyticsError, backoff(this.#inVain))
       return
     }
-    if (attempt !== this.attempt) return
-    this.options.logger?.debug('connection: opening', this.options.url)
+    if (attempt !== this.#attempt) return
+    this.#options.logger?.debug('connection: opening', this.#options.url)
     try {
-      this.socket = new Socket(this.options.WebSocket, this.options.url, token, {
-        open: () => this.opened(token),
-        message: message => this.receive(message),
-        garbage: () => this.options.logger?.warn('a message was not understood'),
-        end: (code, text, opened) => void this.ended(code, text, opened, token),
+      this.#socket = new Socket(this.#options.WebSocket, this.#options.url, token, {
+        open: () => this.#opened(token),
+        message: message => this.#receive(message),
+        garbage: () => this.#options.logger?.warn('a message was not understood'),
+        end: (code, text, opened) => void this.#ended(code, text, opened, token),
       })
     } catch (error) {
-      this.fail(createError('configuration', `a socket to ${this.options.url} cannot be opened: ${error}`))
+      this.#fail(createError('configuration', `a socket to ${this.#options.url} cannot be opened: ${error}`))
     }
   }
 
-  private opened(token: string | null): void {
+  #opened(token: string | null): void {
     const asked = new Set<string>()
-    this.asked = asked
-    this.send(this.owner.ids(), 'replace')
-    for (const id of this.owner.ids()) asked.add(id)
-    this.renewBefore(token ? expiryOf(token) : null)
+    this.#asked = asked
+    this.#send(this.#owner.ids(), 'replace')
+    for (const id of this.#owner.ids()) asked.add(id)
+    this.#renewBefore(token ? expiryOf(token) : null)
   }
 
-  private resubscribe(ids: string[], asked: Set<string>): void {
+  #resubscribe(ids: string[], asked: Set<string>): void {
     const wanted = new Set(ids)
     const gone = [...asked].filter(id => !wanted.has(id))
     const added = ids.filter(id => !asked.has(id))
-    if (gone.length) this.send(gone, 'drop')
-    if (added.length) this.send(added, 'add')
-    this.asked = wanted
+    if (gone.length) this.#send(gone, 'drop')
+    if (added.length) this.#send(added, 'add')
+    this.#asked = wanted
   }
 
   /** Sends ids in as many messages as their size needs. */
-  private send(ids: string[], how: 'replace' | 'add' | 'drop'): void {
+  #send(ids: string[], how: 'replace' | 'add' | 'drop'): void {
     let part: string[] = []
     let units = 0
     let first = how === 'replace'
     const flush = () => {
-      if (how === 'drop') this.socket?.send({ type: 'unsubscribe', contentIds: part })
-      else this.socket?.send({ type: 'subscribe', contentIds: part, ...this.scope, ...(!first && { mode: 'add' }) })
+      if (how === 'drop') this.#socket?.send({ type: 'unsubscribe', contentIds: part })
+      else this.#socket?.send({ type: 'subscribe', contentIds: part, ...this.#scope, ...(!first && { mode: 'add' }) })
       first = false
       part = []
       units = 0
@@ -227,147 +239,147 @@ export class Feed {
       units += id.length + 3
     }
     flush()
-    this.options.logger?.debug(`subscription: ${how}`, ids)
+    this.#options.logger?.debug(`subscription: ${how}`, ids)
   }
 
-  private receive(message: ServerMessage): void {
+  #receive(message: ServerMessage): void {
     switch (message.type) {
       case 'analytics_update':
         this.source = 'socket'
-        return this.owner.take(message, 'socket')
+        return this.#owner.take(message, 'socket')
       case 'connected':
         // Applied with the answer to `subscribe`, which the values follow: else the page would show nothing in between.
-        this.base = message.base
+        this.#base = message.base
         return
       case 'subscribed':
-        return this.subscribed(message.contentIds, `${message.organizationId ?? ''}\0${message.clientId ?? ''}`)
+        return this.#subscribed(message.contentIds, `${message.organizationId ?? ''}\0${message.clientId ?? ''}`)
       case 'authenticated':
-        return this.renewBefore(message.expiresAt)
+        return this.#renewBefore(message.expiresAt)
       case 'error':
-        return this.told(createError(message.code, message.error))
+        return this.#told(createError(message.code, message.error))
       case 'pong':
     }
   }
 
-  private subscribed(ids: readonly string[], scope: string): void {
-    this.owner.rebase(this.base)
-    if (this.scopeInForce !== null && this.scopeInForce !== scope) this.owner.rescope()
-    this.scopeInForce = scope
-    const { attempt } = this
-    setTimeout(() => attempt === this.attempt && this.asked && this.owner.confirm(ids), SILENT)
+  #subscribed(ids: readonly string[], scope: string): void {
+    this.#owner.rebase(this.#base)
+    if (this.#scopeInForce !== null && this.#scopeInForce !== scope) this.#owner.rescope()
+    this.#scopeInForce = scope
+    const attempt = this.#attempt
+    setTimeout(() => attempt === this.#attempt && this.#asked && this.#owner.confirm(ids), SILENT)
     if (this.status === 'live') return
-    this.stopPolling()
-    this.refused = false
-    this.liveSince = Date.now()
-    this.set('live', null, 'socket')
+    this.#stopPolling()
+    this.#refused = false
+    this.#liveSince = Date.now()
+    this.#set('live', null, 'socket')
   }
 
   /** An `error` of the edge: only a scope that is refused ends anything, and polls go on where no subscription stands. */
-  private told(error: AnalyticsError): void {
-    this.options.logger?.warn(`the edge: ${error.message}`, error.code)
-    if (error.code === 'forbidden') return this.fail(error)
-    if (this.status !== 'live') this.startPolling(0)
-    this.set(this.status, error)
+  #told(error: AnalyticsError): void {
+    this.#options.logger?.warn(`the edge: ${error.message}`, error.code)
+    if (error.code === 'forbidden') return this.#fail(error)
+    if (this.status !== 'live') this.#startPolling(0)
+    this.#set(this.status, error)
   }
 
-  private async ended(code: number, text: string, opened: boolean, token: string | null): Promise<void> {
-    if (this.status === 'live' && Date.now() - this.liveSince >= GOOD) this.inVain = 0
-    if (!opened) return this.refusedBefore(token)
-    const next = afterClose(code, text, this.inVain)
+  async #ended(code: number, text: string, opened: boolean, token: string | null): Promise<void> {
+    if (this.status === 'live' && Date.now() - this.#liveSince >= GOOD) this.#inVain = 0
+    if (!opened) return this.#refusedBefore(token)
+    const next = afterClose(code, text, this.#inVain)
     const error = createError(next ? 'network' : 'closed', `the connection was closed: ${code} ${text}`.trim())
-    if (next) this.lost(error, next.wait, next.reason)
-    else this.fail(error)
+    if (next) this.#lost(error, next.wait, next.reason)
+    else this.#fail(error)
   }
 
   /** A handshake failed, and a browser does not tell why: the same token asks by HTTP. */
-  private async refusedBefore(token: string | null): Promise<void> {
-    const { attempt } = this
-    this.down()
-    const polled = await this.poller.ask(this.options.contentUrl, this.owner.ids(), token)
-    if (attempt !== this.attempt || !this.running) return
+  async #refusedBefore(token: string | null): Promise<void> {
+    const attempt = this.#attempt
+    this.#down()
+    const polled = await this.#poller.ask(this.#options.contentUrl, this.#owner.ids(), token)
+    if (attempt !== this.#attempt || !this.#running) return
     if (polled.answer) {
-      this.takeAnswer(polled.answer)
+      this.#takeAnswer(polled.answer)
       const error = createError('network', 'the edge answers, but no WebSocket gets through to it')
-      return this.lost(error, backoff(this.inVain), 'connect', this.owner.interval())
+      return this.#lost(error, backoff(this.#inVain), 'connect', this.#owner.interval())
     }
     const { status, retryAfter, error } = polled
-    if (status === 401 && !this.refused && this.options.getToken) {
-      this.refused = true
-      void this.connect('expired')
+    if (status === 401 && !this.#refused && this.#options.getToken) {
+      this.#refused = true
+      void this.#connect('expired')
     } else if (status === 401 || status === 403) {
-      this.fail(error)
+      this.#fail(error)
     } else {
-      this.lost(error, status === 429 || status === 503 ? later(retryAfter, this.inVain) : backoff(this.inVain))
+      this.#lost(error, status === 429 || status === 503 ? later(retryAfter, this.#inVain) : backoff(this.#inVain))
     }
   }
 
-  private lost(error: AnalyticsError, wait: number, reason: TokenContext['reason'] = 'connect', pollIn?: number): void {
-    this.down()
-    this.inVain++
-    this.retryTimer = setTimeout(() => void this.connect(reason), wait)
-    this.startPolling(pollIn ?? Math.random() * Math.min(FIRST_POLL, this.owner.interval()))
-    this.set(this.status === 'polling' || pollIn ? 'polling' : 'reconnecting', error)
+  #lost(error: AnalyticsError, wait: number, reason: TokenContext['reason'] = 'connect', pollIn?: number): void {
+    this.#down()
+    this.#inVain++
+    this.#retryTimer = setTimeout(() => void this.#connect(reason), wait)
+    this.#startPolling(pollIn ?? Math.random() * Math.min(FIRST_POLL, this.#owner.interval()))
+    this.#set(this.status === 'polling' || pollIn ? 'polling' : 'reconnecting', error)
   }
 
-  private startPolling(wait: number): void {
-    if (this.polling) return
-    this.polling = true
-    this.pollAfter(wait)
+  #startPolling(wait: number): void {
+    if (this.#polling) return
+    this.#polling = true
+    this.#pollAfter(wait)
   }
 
-  private stopPolling(): void {
-    this.polling = this.pollDue = false
-    clearTimeout(this.pollTimer)
+  #stopPolling(): void {
+    this.#polling = this.#pollDue = false
+    clearTimeout(this.#pollTimer)
   }
 
-  private pollAfter(wait: number): void {
-    clearTimeout(this.pollTimer)
-    this.pollTimer = setTimeout(() => {
-      if (isHidden()) this.pollDue = true
-      else void this.poll()
+  #pollAfter(wait: number): void {
+    clearTimeout(this.#pollTimer)
+    this.#pollTimer = setTimeout(() => {
+      if (isHidden()) this.#pollDue = true
+      else void this.#poll()
     }, wait)
   }
 
   /** One round; the next one follows while there is no socket. */
-  private async poll(): Promise<void> {
-    this.pollDue = false
-    const failed = await this.poller.askAll(this.owner.ids(), answer => this.takeAnswer(answer))
-    if (!this.polling) return
-    const wait = this.owner.interval() * (0.8 + 0.4 * Math.random())
-    this.pollAfter(Math.max(wait, failed?.retryAfter ?? 0))
-    if (!failed) this.set('polling')
+  async #poll(): Promise<void> {
+    this.#pollDue = false
+    const failed = await this.#poller.askAll(this.#owner.ids(), answer => this.#takeAnswer(answer))
+    if (!this.#polling) return
+    const wait = this.#owner.interval() * (0.8 + 0.4 * Math.random())
+    this.#pollAfter(Math.max(wait, failed?.retryAfter ?? 0))
+    if (!failed) this.#set('polling')
     else {
-      this.set('reconnecting', failed.error)
-      if (this.options.development) this.owner.simulate()
+      this.#set('reconnecting', failed.error)
+      if (this.#options.development) this.#owner.simulate()
     }
   }
 
-  private takeAnswer(answer: ContentAnswer): void {
-    this.owner.rebase(answer.base)
+  #takeAnswer(answer: ContentAnswer): void {
+    this.#owner.rebase(answer.base)
     if (this.status !== 'live') this.source = 'poll'
-    this.owner.takeAnswer(answer)
+    this.#owner.takeAnswer(answer)
   }
 
-  private renewBefore(expiresAt: number | null): void {
-    clearTimeout(this.renewTimer)
-    if (expiresAt === null || !this.options.getToken) return
+  #renewBefore(expiresAt: number | null): void {
+    clearTimeout(this.#renewTimer)
+    if (expiresAt === null || !this.#options.getToken) return
     const left = expiresAt - Date.now()
     const wait = left - Math.min(RENEW_BEFORE, left / 10)
-    this.renewTimer = setTimeout(() => this.renew(expiresAt), Math.min(Math.max(wait, 0), LONGEST_TIMER))
+    this.#renewTimer = setTimeout(() => this.#renew(expiresAt), Math.min(Math.max(wait, 0), LONGEST_TIMER))
   }
 
-  private async renew(expiresAt: number): Promise<void> {
-    const { attempt } = this
+  async #renew(expiresAt: number): Promise<void> {
+    const attempt = this.#attempt
     try {
-      const token = await this.tokens.get('expired')
-      if (attempt !== this.attempt || !this.asked) return
-      if (token) this.socket?.send({ type: 'authenticate', token })
+      const token = await this.#tokens.get('expired')
+      if (attempt !== this.#attempt || !this.#asked) return
+      if (token) this.#socket?.send({ type: 'authenticate', token })
     } catch (error) {
-      if (attempt !== this.attempt || !this.asked) return
-      this.set(this.status, error as AnalyticsError)
+      if (attempt !== this.#attempt || !this.#asked) return
+      this.#set(this.status, error as AnalyticsError)
       // Again while there is time; after that the edge ends the connection, which asks for a fresh token too.
       const left = expiresAt - Date.now()
-      if (left > 1_000) this.renewTimer = setTimeout(() => this.renew(expiresAt), left / 2)
+      if (left > 1_000) this.#renewTimer = setTimeout(() => this.#renew(expiresAt), left / 2)
     }
   }
 }

@@ -11,45 +11,47 @@ const DOUBT = 5_000
 const LATE = 2_000
 
 export class Heartbeat {
-  private timer: ReturnType<typeof setTimeout> | undefined
-  private heardAt = Date.now()
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #heardAt = Date.now()
 
-  constructor(
-    private readonly ping: () => void,
-    private readonly dead: () => void,
-  ) {
-    this.listen()
+  readonly #ping: () => void
+  readonly #dead: () => void
+
+  constructor(ping: () => void, dead: () => void) {
+    this.#ping = ping
+    this.#dead = dead
+    this.#listen()
   }
 
   /** Something came. Cheap: no timer is touched. */
   heard(): void {
-    this.heardAt = Date.now()
+    this.#heardAt = Date.now()
   }
 
   /** Asks now. */
   doubt(): void {
-    this.ask(DOUBT)
+    this.#ask(DOUBT)
   }
 
   stop(): void {
-    clearTimeout(this.timer)
+    clearTimeout(this.#timer)
   }
 
-  private listen(): void {
-    clearTimeout(this.timer)
-    const left = this.heardAt + SILENCE - Date.now()
-    if (left <= 0) this.ask(ANSWER)
-    else this.timer = setTimeout(() => this.listen(), left)
+  #listen(): void {
+    clearTimeout(this.#timer)
+    const left = this.#heardAt + SILENCE - Date.now()
+    if (left <= 0) this.#ask(ANSWER)
+    else this.#timer = setTimeout(() => this.#listen(), left)
   }
 
-  private ask(patience: number): void {
-    clearTimeout(this.timer)
+  #ask(patience: number): void {
+    clearTimeout(this.#timer)
     const askedAt = Date.now()
-    this.ping()
-    this.timer = setTimeout(() => {
-      if (this.heardAt > askedAt) this.listen()
-      else if (Date.now() > askedAt + patience + LATE) this.ask(patience)
-      else this.dead()
+    this.#ping()
+    this.#timer = setTimeout(() => {
+      if (this.#heardAt > askedAt) this.#listen()
+      else if (Date.now() > askedAt + patience + LATE) this.#ask(patience)
+      else this.#dead()
     }, patience)
   }
 }

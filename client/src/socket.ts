@@ -19,38 +19,38 @@ export interface SocketEvents {
 }
 
 export class Socket {
-  private readonly socket: WebSocket
-  private readonly deadline: ReturnType<typeof setTimeout>
-  private heartbeat: Heartbeat | null = null
-  private ended = false
+  readonly #socket: WebSocket
+  readonly #deadline: ReturnType<typeof setTimeout>
+  #heartbeat: Heartbeat | null = null
+  #ended = false
 
   constructor(Implementation: typeof WebSocket, url: string, token: string | null, events: SocketEvents) {
     // The one place where a browser lets a page put a token (it is answered with `bearer`).
     const socket = token ? new Implementation(url, ['bearer', token]) : new Implementation(url)
     const end = (code: number, reason: string) => {
-      if (this.ended) return
-      const opened = this.heartbeat !== null
-      this.stop()
+      if (this.#ended) return
+      const opened = this.#heartbeat !== null
+      this.#stop()
       events.end(code, reason, opened)
     }
-    this.socket = socket
-    this.deadline = setTimeout(() => {
+    this.#socket = socket
+    this.#deadline = setTimeout(() => {
       socket.close()
       end(ABNORMAL, 'the handshake took too long')
     }, HANDSHAKE)
     socket.onopen = () => {
-      if (this.ended) return
-      clearTimeout(this.deadline)
+      if (this.#ended) return
+      clearTimeout(this.#deadline)
       const dead = () => {
         socket.close()
         end(ABNORMAL, 'no answer to a ping')
       }
-      this.heartbeat = new Heartbeat(() => this.send({ type: 'ping' }), dead)
+      this.#heartbeat = new Heartbeat(() => this.send({ type: 'ping' }), dead)
       events.open()
     }
     socket.onmessage = ({ data }) => {
-      if (this.ended) return
-      this.heartbeat?.heard()
+      if (this.#ended) return
+      this.#heartbeat?.heard()
       const message = parseMessage(data)
       if (message) events.message(message)
       else events.garbage()
@@ -61,23 +61,23 @@ export class Socket {
   }
 
   send(message: ClientMessage): void {
-    if (this.socket.readyState === 1) this.socket.send(JSON.stringify(message))
+    if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(message))
   }
 
   /** Asks whether it still lives. */
   doubt(): void {
-    this.heartbeat?.doubt()
+    this.#heartbeat?.doubt()
   }
 
   /** Ends it without a word to its owner. */
   close(): void {
-    this.stop()
-    this.socket.close(1000)
+    this.#stop()
+    this.#socket.close(1000)
   }
 
-  private stop(): void {
-    this.ended = true
-    clearTimeout(this.deadline)
-    this.heartbeat?.stop()
+  #stop(): void {
+    this.#ended = true
+    clearTimeout(this.#deadline)
+    this.#heartbeat?.stop()
   }
 }

@@ -8,30 +8,34 @@ import type { ClientOptions, TokenContext } from './types'
 const DEADLINE = 30_000
 
 export class Tokens {
-  private pending: { reason: TokenContext['reason']; token: Promise<string | null> } | null = null
+  #pending: { reason: TokenContext['reason']; token: Promise<string | null> } | null = null
   /** The token that came last. */
   current: string | null = null
 
-  constructor(private readonly getToken: ClientOptions['getToken']) {}
+  readonly #getToken: ClientOptions['getToken']
+
+  constructor(getToken: ClientOptions['getToken']) {
+    this.#getToken = getToken
+  }
 
   get(reason: TokenContext['reason']): Promise<string | null> {
-    const pending = this.pending
+    const pending = this.#pending
     // A call that is under way for a connect may still bring the token that was just refused.
     if (pending && (pending.reason === reason || pending.reason === 'expired')) return pending.token
-    const token = this.ask(reason).finally(() => {
-      if (this.pending?.token === token) this.pending = null
+    const token = this.#ask(reason).finally(() => {
+      if (this.#pending?.token === token) this.#pending = null
     })
-    this.pending = { reason, token }
+    this.#pending = { reason, token }
     return token
   }
 
-  private async ask(reason: TokenContext['reason']): Promise<string | null> {
+  async #ask(reason: TokenContext['reason']): Promise<string | null> {
     let timer: ReturnType<typeof setTimeout> | undefined
     try {
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error(`no token within ${DEADLINE / 1000} s`)), DEADLINE)
       })
-      this.current = (await Promise.race([this.getToken?.({ reason }), late])) || null
+      this.current = (await Promise.race([this.#getToken?.({ reason }), late])) || null
       return this.current
     } catch (error) {
       throw createError('token', `getToken failed: ${error instanceof Error ? error.message : error}`)

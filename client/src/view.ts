@@ -33,98 +33,99 @@ export interface Shared {
 
 export class View implements AnalyticsView {
   readonly feed: Feed
-  private readonly contents = new Map<string, Content>()
-  private readonly intervals = new Map<symbol, number>()
-  private readonly listeners = new Set<() => void>()
-  private readonly updateListeners = new Set<(update: Update) => void>()
-  private snapshot: Snapshot = INITIAL
-  private lastUpdatedAt: number | null = null
-  private syncing = false
-  private closed = false
+  readonly #contents = new Map<string, Content>()
+  readonly #intervals = new Map<symbol, number>()
+  readonly #listeners = new Set<() => void>()
+  readonly #updateListeners = new Set<(update: Update) => void>()
+  #snapshot: Snapshot = INITIAL
+  #lastUpdatedAt: number | null = null
+  #syncing = false
+  #closed = false
   /** What is shown is in part invented. */
-  private inventing = false
-  private simulation: ReturnType<typeof setTimeout> | undefined
-  private trendTimer: ReturnType<typeof setTimeout> | undefined
-  private readonly changed = oncePerFrame(() => this.flush())
+  #inventing = false
+  #simulation: ReturnType<typeof setTimeout> | undefined
+  #trendTimer: ReturnType<typeof setTimeout> | undefined
+  readonly #changed = oncePerFrame(() => this.#flush())
 
-  constructor(
-    private readonly shared: Shared,
-    scope: { organizationId?: string; clientId?: string },
-    /** The view of the same scope whose last real values are the ground of invented ones; null in a real view. */
-    private readonly ground: View | null,
-  ) {
+  readonly #shared: Shared
+  /** The view of the same scope whose last real values are the ground of invented ones; null in a real view. */
+  readonly #ground: View | null
+
+  constructor(shared: Shared, scope: { organizationId?: string; clientId?: string }, ground: View | null) {
+    this.#shared = shared
+    this.#ground = ground
     this.feed = new Feed(shared.options, scope, shared.tokens, shared.poller(scope), {
-      ids: () => [...this.contents.keys()],
-      interval: () => this.interval(),
-      take: (change, source) => this.take(change, source),
-      takeAnswer: answer => this.takeAnswer(answer),
+      ids: () => [...this.#contents.keys()],
+      interval: () => this.#interval(),
+      take: (change, source) => this.#take(change, source),
+      takeAnswer: answer => this.#takeAnswer(answer),
       rebase: base => shared.counters.rebase(base) && shared.rebased(),
       confirm: ids => {
-        for (const id of ids) this.contents.get(id)?.confirm()
-        this.changed()
+        for (const id of ids) this.#contents.get(id)?.confirm()
+        this.#changed()
       },
       rescope: () => {
-        for (const content of this.contents.values()) content.clear()
+        for (const content of this.#contents.values()) content.clear()
       },
-      simulate: () => this.simulate(),
-      changed: () => this.changed(),
+      simulate: () => this.#simulate(),
+      changed: () => this.#changed(),
     })
   }
 
   get isActive(): boolean {
-    return this.contents.size > 0
+    return this.#contents.size > 0
   }
 
   watch(ids: readonly string[], options: WatchOptions = {}): () => void {
-    const watched = [...new Set(ids)].filter(id => this.isId(id))
+    const watched = [...new Set(ids)].filter(id => this.#isId(id))
     const watcher = Symbol()
     const interval = Number(options.interval)
-    this.intervals.set(watcher, interval >= 100 && interval <= 86_400_000 ? interval : this.shared.options.interval)
-    for (const id of watched) this.contentOf(id).references++
-    this.sync()
+    this.#intervals.set(watcher, interval >= 100 && interval <= 86_400_000 ? interval : this.#shared.options.interval)
+    for (const id of watched) this.#contentOf(id).references++
+    this.#sync()
     let released = false
     return () => {
       if (released) return
       released = true
-      this.intervals.delete(watcher)
+      this.#intervals.delete(watcher)
       // A remount or the next page often wants the same again.
       setTimeout(() => {
-        for (const id of watched) this.contentOf(id).references--
-        this.sync()
-      }, this.shared.options.releaseDelay)
+        for (const id of watched) this.#contentOf(id).references--
+        this.#sync()
+      }, this.#shared.options.releaseDelay)
     }
   }
 
   subscribe(listener: () => void): () => void {
     // A function of its own each time: the same listener may subscribe twice.
     const own = () => listener()
-    this.listeners.add(own)
-    return () => this.listeners.delete(own)
+    this.#listeners.add(own)
+    return () => this.#listeners.delete(own)
   }
 
   onUpdate(listener: (update: Update) => void): () => void {
     const own = (update: Update) => listener(update)
-    this.updateListeners.add(own)
-    return () => this.updateListeners.delete(own)
+    this.#updateListeners.add(own)
+    return () => this.#updateListeners.delete(own)
   }
 
   getSnapshot(): Snapshot {
     const { status, source, error } = this.feed
     const next: Snapshot = {
       status,
-      source: this.ground && this.isActive ? 'simulated' : source,
+      source: this.#ground && this.isActive ? 'simulated' : source,
       isLive: status === 'live',
-      isStale: this.lastUpdatedAt !== null && status !== 'live' && status !== 'polling' && !this.ground,
-      lastUpdatedAt: this.lastUpdatedAt,
+      isStale: this.#lastUpdatedAt !== null && status !== 'live' && status !== 'polling' && !this.#ground,
+      lastUpdatedAt: this.#lastUpdatedAt,
       error,
     }
-    if (!sameSnapshot(this.snapshot, next)) this.snapshot = next
-    return this.snapshot
+    if (!sameSnapshot(this.#snapshot, next)) this.#snapshot = next
+    return this.#snapshot
   }
 
   read(contentId: string, contentType?: string): ContentAnalytics | undefined {
-    const { config, options } = this.shared
-    const content = this.contents.get(contentId)
+    const { config, options } = this.#shared
+    const content = this.#contents.get(contentId)
     try {
       return content?.read(config, contentType)
     } catch (error) {
@@ -140,46 +141,46 @@ export class View implements AnalyticsView {
 
   /** Ends it for good. */
   close(): void {
-    this.closed = true
-    clearTimeout(this.simulation)
-    clearTimeout(this.trendTimer)
+    this.#closed = true
+    clearTimeout(this.#simulation)
+    clearTimeout(this.#trendTimer)
     this.feed.stop()
   }
 
   /** The scores are others. */
   touch(): void {
-    for (const content of this.contents.values()) content.touch()
-    this.changed()
+    for (const content of this.#contents.values()) content.touch()
+    this.#changed()
   }
 
   /** Something that this view may show has changed. */
   refresh(): void {
-    this.changed()
+    this.#changed()
   }
 
   /** Tells of a counter's change, if this view sees the counter. */
   heard(counter: Counter, change: Change, source: Source): void {
-    if (!this.contents.get(counter.contentId)?.has(counter)) return
+    if (!this.#contents.get(counter.contentId)?.has(counter)) return
     const { contentId, organizationId, clientId, field, value, version, timestamp } = change
     const tenant = {
       ...(organizationId !== undefined && { organizationId }),
       ...(clientId !== undefined && { clientId }),
     }
-    this.tell({ contentId, ...tenant, field, value, version, timestamp, source })
-    this.changed()
+    this.#tell({ contentId, ...tenant, field, value, version, timestamp, source })
+    this.#changed()
   }
 
   watches(contentId: string): boolean {
-    return this.contents.has(contentId)
+    return this.#contents.has(contentId)
   }
 
-  private contentOf(id: string): Content {
-    let content = this.contents.get(id)
+  #contentOf(id: string): Content {
+    let content = this.#contents.get(id)
     if (!content) {
       content = new Content()
-      this.contents.set(id, content)
-      if (this.ground) {
-        const real = this.ground.contents.get(id)
+      this.#contents.set(id, content)
+      if (this.#ground) {
+        const real = this.#ground.#contents.get(id)
         if (real) content.adopt(real)
         content.confirm()
       }
@@ -188,115 +189,116 @@ export class View implements AnalyticsView {
   }
 
   /** Ids that the edge would refuse, and with them all that are named beside them. */
-  private isId(id: unknown): id is string {
+  #isId(id: unknown): id is string {
     const fits = typeof id === 'string' && id !== '' && !/[\p{Cc}\p{Cs}]/u.test(id) && encoder.encode(id).length <= 256
     if (!fits)
-      this.shared.options.logger?.warn('not watched: a content id is 1 to 256 bytes without control characters', id)
+      this.#shared.options.logger?.warn('not watched: a content id is 1 to 256 bytes without control characters', id)
     return fits
   }
 
   /** Brings the subscription to what is watched, once for all changes of one turn. */
-  private sync(): void {
-    if (this.syncing) return
-    this.syncing = true
+  #sync(): void {
+    if (this.#syncing) return
+    this.#syncing = true
     queueMicrotask(() => {
-      this.syncing = false
+      this.#syncing = false
       let released = false
-      for (const [id, content] of this.contents) {
-        if (content.references === 0) released = this.contents.delete(id)
+      for (const [id, content] of this.#contents) {
+        if (content.references === 0) released = this.#contents.delete(id)
       }
-      if (released) this.shared.released()
-      if (!this.ground) this.feed.update()
-      else if (!this.isActive || this.closed) clearTimeout(this.simulation)
-      else this.nextSimulation()
-      this.changed()
+      if (released) this.#shared.released()
+      if (!this.#ground) this.feed.update()
+      else if (!this.isActive || this.#closed) clearTimeout(this.#simulation)
+      else this.#nextSimulation()
+      this.#changed()
     })
   }
 
-  private take(change: Change, source: Source): void {
-    const content = this.contents.get(change.contentId)
+  #take(change: Change, source: Source): void {
+    const content = this.#contents.get(change.contentId)
     if (!content) return
-    this.settle()
-    const counter = this.shared.counters.of(change)
+    this.#settle()
+    const counter = this.#shared.counters.of(change)
     const { field, value, version, timestamp } = change
     content.add(counter)
-    if (this.shared.counters.apply(counter, field, value, version, timestamp)) this.shared.news(counter, change, source)
-    this.lastUpdatedAt = Date.now()
-    this.changed()
+    if (this.#shared.counters.apply(counter, field, value, version, timestamp))
+      this.#shared.news(counter, change, source)
+    this.#lastUpdatedAt = Date.now()
+    this.#changed()
   }
 
-  private takeAnswer({ base, content }: ContentAnswer): void {
+  #takeAnswer({ base, content }: ContentAnswer): void {
     for (const of of content) {
       // An id that was never counted comes with zeros at the base; it is no counter.
-      if (of.version <= base && FIELDS.every(field => of[field] === 0)) this.contents.get(of.contentId)?.confirm()
-      else for (const field of FIELDS) this.take({ ...of, field, value: of[field] }, 'poll')
+      if (of.version <= base && FIELDS.every(field => of[field] === 0)) this.#contents.get(of.contentId)?.confirm()
+      else for (const field of FIELDS) this.#take({ ...of, field, value: of[field] }, 'poll')
     }
-    this.settle()
-    this.lastUpdatedAt = Date.now()
-    this.changed()
+    this.#settle()
+    this.#lastUpdatedAt = Date.now()
+    this.#changed()
   }
 
-  private tell(update: Update): void {
-    for (const listener of this.updateListeners) listener(update)
+  #tell(update: Update): void {
+    for (const listener of this.#updateListeners) listener(update)
   }
 
-  private nextSimulation(): void {
-    clearTimeout(this.simulation)
-    this.simulation = setTimeout(() => {
-      this.simulate()
-      this.nextSimulation()
-    }, this.interval())
+  #nextSimulation(): void {
+    clearTimeout(this.#simulation)
+    this.#simulation = setTimeout(() => {
+      this.#simulate()
+      this.#nextSimulation()
+    }, this.#interval())
   }
 
-  private simulate(): void {
+  #simulate(): void {
     const timestamp = Date.now()
-    this.inventing = true
-    for (const [contentId, content] of this.contents) {
+    this.#inventing = true
+    for (const [contentId, content] of this.#contents) {
       const increments = inventIncrements()
       if (!increments) continue
       content.invent(increments)
       const shown = this.read(contentId)
       for (const field of FIELDS) {
         if (!increments[field] || !shown) continue
-        this.tell({ contentId, field, value: shown[field], version: 0, timestamp, source: 'simulated' })
+        this.#tell({ contentId, field, value: shown[field], version: 0, timestamp, source: 'simulated' })
       }
     }
     this.feed.source = 'simulated'
-    this.lastUpdatedAt = timestamp
-    this.changed()
+    this.#lastUpdatedAt = timestamp
+    this.#changed()
   }
 
   /** The first real value ends what was invented. */
-  private settle(): void {
-    if (!this.inventing) return
-    this.inventing = false
-    for (const content of this.contents.values()) content.settle()
+  #settle(): void {
+    if (!this.#inventing) return
+    this.#inventing = false
+    for (const content of this.#contents.values()) content.settle()
   }
 
-  private interval(): number {
+  #interval(): number {
     return Math.min(
-      ...this.intervals.values(),
-      this.intervals.size ? Number.POSITIVE_INFINITY : this.shared.options.interval,
+      ...this.#intervals.values(),
+      this.#intervals.size ? Number.POSITIVE_INFINITY : this.#shared.options.interval,
     )
   }
 
-  private flush(): void {
+  #flush(): void {
     this.getSnapshot()
-    if (this.feed.status === 'live') this.shared.live()
-    for (const listener of this.listeners) listener()
-    this.shared.flushed()
+    if (this.feed.status === 'live') this.#shared.live()
+    for (const listener of this.#listeners) listener()
+    this.#shared.flushed()
     // Nothing comes when a trend ends: what is called trending is judged again.
-    if (this.trendTimer === undefined && this.trends().length) {
-      this.trendTimer = setTimeout(() => {
-        this.trendTimer = undefined
-        for (const content of this.trends()) content.touch()
-        this.changed()
-      }, this.shared.config.trending.windowMs / 4)
+    if (this.#trendTimer === undefined && this.#trends().length) {
+      this.#trendTimer = setTimeout(() => {
+        this.#trendTimer = undefined
+        for (const content of this.#trends()) content.touch()
+        this.#changed()
+      }, this.#shared.config.trending.windowMs / 4)
     }
   }
 
-  private trends(): Content[] {
-    return [...this.contents.values()].filter(content => content.isTrending())
+  #trends(): Content[] {
+    return [...this.#contents.values()].filter(content => content.isTrending())
   }
 }
 
