@@ -5,7 +5,9 @@ import { afterClose, backoff, later } from './backoff'
 import { createError } from './error'
 import type { Resolved } from './options'
 import type { Poller } from './poller'
+import { Renewal } from './renewal'
 import { Socket } from './socket'
+import { subscriptionMessages } from './subscription'
 import { expiryOf, type Tokens } from './tokens'
 import type { AnalyticsError, Source, Status, TokenContext } from './types'
 import { isHidden } from './wake'
@@ -18,12 +20,6 @@ const GOOD = 10_000
 const FIRST_POLL = 2_000
 /** An id of which the edge said nothing for so long after `subscribed`, in milliseconds, was never counted. */
 const SILENT = 1_000
-/** A message's ids are at most so many UTF-16 units: three bytes each at most, and the edge takes 64 KiB. */
-const UNITS_PER_MESSAGE = 16_000
-/** A token is renewed so long before its end, in milliseconds, or at a tenth of its time if that is less. */
-const RENEW_BEFORE = 60_000
-/** The longest time that a timer can wait for. */
-const LONGEST_TIMER = 2 ** 31 - 1
 
 /** What the feed tells its view, and asks of it. */
 export interface FeedOwner {
@@ -49,7 +45,8 @@ export class Feed {
 
   #running = false
   #socket: Socket | null = null
-  /** What the open socket was asked for; null before it is open. */
+  #open = false
+  /** What the open socket was asked for; null before its first message. */
   #asked: Set<string> | null = null
   /** An attempt under way that is not this one is dropped. */
   #attempt = 0
@@ -61,7 +58,6 @@ export class Feed {
   #scopeInForce: string | null = null
   #retryTimer: Timer
   #pollTimer: Timer
-  #renewTimer: Timer
   /** Polls are under way or planned. */
   #polling = false
   /** A poll waits for the page to be seen. */
@@ -75,6 +71,7 @@ export class Feed {
   readonly #tokens: Tokens
   readonly #poller: Poller
   readonly #owner: FeedOwner
+  readonly #renewal: Renewal
 
   constructor(
     options: Resolved,
@@ -88,6 +85,11 @@ export class Feed {
     this.#tokens = tokens
     this.#poller = poller
     this.#owner = owner
+    this.#renewal = new Renewal(
+      tokens,
+      token => this.#socket?.send({ type: 'authenticate', token }),
+      error => this.#set(this.status, error as AnalyticsError),
+    )
   }
 
   /** The watched ids are others than before. */
@@ -95,7 +97,7 @@ export class Feed {
     const ids = this.#owner.ids()
     if (!ids.length) this.stop()
     else if (!this.#running) this.start()
-    else if (this.#asked) this.#resubscribe(ids, this.#asked)
+    else if (this.#open) this.#subscribe()
   }
 
   start(): void {
@@ -166,9 +168,10 @@ export class Feed {
   /** There is no socket. */
   #down(): void {
     this.#socket = null
+    this.#open = false
     this.#asked = null
     clearTimeout(this.#retryTimer)
-    clearTimeout(this.#renewTimer)
+    this.#renewal.stop()
     this.#retryTimer = undefined
   }
 
@@ -205,41 +208,19 @@ export class Feed {
   }
 
   #opened(token: string | null): void {
-    const asked = new Set<string>()
-    this.#asked = asked
-    this.#send(this.#owner.ids(), 'replace')
-    for (const id of this.#owner.ids()) asked.add(id)
-    this.#renewBefore(token ? expiryOf(token) : null)
+    this.#open = true
+    this.#subscribe()
+    this.#renewal.plan(token ? expiryOf(token) : null)
   }
 
-  #resubscribe(ids: string[], asked: Set<string>): void {
-    const wanted = new Set(ids)
-    const gone = [...asked].filter(id => !wanted.has(id))
-    const added = ids.filter(id => !asked.has(id))
-    if (gone.length) this.#send(gone, 'drop')
-    if (added.length) this.#send(added, 'add')
-    this.#asked = wanted
-  }
-
-  /** Sends ids in as many messages as their size needs. */
-  #send(ids: string[], how: 'replace' | 'add' | 'drop'): void {
-    let part: string[] = []
-    let units = 0
-    let first = how === 'replace'
-    const flush = () => {
-      if (how === 'drop') this.#socket?.send({ type: 'unsubscribe', contentIds: part })
-      else this.#socket?.send({ type: 'subscribe', contentIds: part, ...this.#scope, ...(!first && { mode: 'add' }) })
-      first = false
-      part = []
-      units = 0
+  /** Brings the open socket's subscription to what is wanted. */
+  #subscribe(): void {
+    const ids = this.#owner.ids()
+    for (const message of subscriptionMessages(this.#asked, ids, this.#scope)) {
+      this.#socket?.send(message)
+      this.#options.logger?.debug('subscription', message)
     }
-    for (const id of ids) {
-      if (units + id.length > UNITS_PER_MESSAGE) flush()
-      part.push(id)
-      units += id.length + 3
-    }
-    flush()
-    this.#options.logger?.debug(`subscription: ${how}`, ids)
+    this.#asked = new Set(ids)
   }
 
   #receive(message: ServerMessage): void {
@@ -254,7 +235,7 @@ export class Feed {
       case 'subscribed':
         return this.#subscribed(message.contentIds, `${message.organizationId ?? ''}\0${message.clientId ?? ''}`)
       case 'authenticated':
-        return this.#renewBefore(message.expiresAt)
+        return this.#renewal.plan(message.expiresAt)
       case 'error':
         return this.#told(createError(message.code, message.error))
       case 'pong':
@@ -266,7 +247,7 @@ export class Feed {
     if (this.#scopeInForce !== null && this.#scopeInForce !== scope) this.#owner.rescope()
     this.#scopeInForce = scope
     const attempt = this.#attempt
-    setTimeout(() => attempt === this.#attempt && this.#asked && this.#owner.confirm(ids), SILENT)
+    setTimeout(() => attempt === this.#attempt && this.#open && this.#owner.confirm(ids), SILENT)
     if (this.status === 'live') return
     this.#stopPolling()
     this.#refused = false
@@ -303,7 +284,7 @@ export class Feed {
       return this.#lost(error, backoff(this.#inVain), 'connect', this.#owner.interval())
     }
     const { status, retryAfter, error } = polled
-    if (status === 401 && !this.#refused && this.#options.getToken) {
+    if (status === 401 && !this.#refused && this.#tokens.renewable) {
       this.#refused = true
       void this.#connect('expired')
     } else if (status === 401 || status === 403) {
@@ -358,28 +339,5 @@ export class Feed {
     this.#owner.rebase(answer.base)
     if (this.status !== 'live') this.source = 'poll'
     this.#owner.takeAnswer(answer)
-  }
-
-  #renewBefore(expiresAt: number | null): void {
-    clearTimeout(this.#renewTimer)
-    if (expiresAt === null || !this.#options.getToken) return
-    const left = expiresAt - Date.now()
-    const wait = left - Math.min(RENEW_BEFORE, left / 10)
-    this.#renewTimer = setTimeout(() => this.#renew(expiresAt), Math.min(Math.max(wait, 0), LONGEST_TIMER))
-  }
-
-  async #renew(expiresAt: number): Promise<void> {
-    const attempt = this.#attempt
-    try {
-      const token = await this.#tokens.get('expired')
-      if (attempt !== this.#attempt || !this.#asked) return
-      if (token) this.#socket?.send({ type: 'authenticate', token })
-    } catch (error) {
-      if (attempt !== this.#attempt || !this.#asked) return
-      this.#set(this.status, error as AnalyticsError)
-      // Again while there is time; after that the edge ends the connection, which asks for a fresh token too.
-      const left = expiresAt - Date.now()
-      if (left > 1_000) this.#renewTimer = setTimeout(() => this.#renew(expiresAt), left / 2)
-    }
   }
 }

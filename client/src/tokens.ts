@@ -18,6 +18,11 @@ export class Tokens {
     this.#getToken = getToken
   }
 
+  /** Whether there is somebody to ask for a fresh one. */
+  get renewable(): boolean {
+    return this.#getToken !== undefined
+  }
+
   get(reason: TokenContext['reason']): Promise<string | null> {
     const pending = this.#pending
     // A call that is under way for a connect may still bring the token that was just refused.
