@@ -1,4 +1,4 @@
-// Generated from the Rust types of `lambda-trigger/src` by `ANALYTICS_WRITE_GENERATED=1 cargo test -p lambda-trigger generated`.
+// Generated from the Rust types of `lambda-trigger` by `ANALYTICS_WRITE_GENERATED=1 cargo test -p lambda-trigger generated`.
 // The rule: nobody edits this file; a test fails as soon as it is not what the Rust types say.
 
 import type { ErrorBody, Field, Rating } from './wire.gen'
@@ -52,10 +52,10 @@ export type BatchAnswer = {
 }
 
 /** An answer as it would stand alone, and what a single call says in a header. */
-export type Replayable<T> = T & {
+export type Replayable<T> = {
   /** The outcome is that of an earlier call under the same key. */
   replayed?: boolean
-}
+} & T
 
 /** The answer to `GET trigger-update`. */
 export type StatusAnswer = {

@@ -1,4 +1,4 @@
-// Generated from the Rust types of `shared/src` by `ANALYTICS_WRITE_GENERATED=1 cargo test -p analytics-shared generated`.
+// Generated from the Rust types of `analytics-shared` by `ANALYTICS_WRITE_GENERATED=1 cargo test -p analytics-shared generated`.
 // The rule: nobody edits this file; a test fails as soon as it is not what the Rust types say.
 
 /** What is counted. */
@@ -121,7 +121,6 @@ export type ServerMessage =
 
 /** A refusal over HTTP. */
 export type ErrorBody = {
-  /** Never true here. */
   success: false
   /** For a person. */
   error: string

@@ -296,4 +296,6 @@ fn at_most_once(headers: &HeaderMap, name: http::HeaderName) -> Result<Option<&H
 }
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod tests;

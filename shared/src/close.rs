@@ -28,6 +28,7 @@ pub enum CloseCode {
 
 /// What a client does after a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename_all = "kebab-case"))]
 pub enum Reconnect {
     /// Not by itself: it asked for the end, or would only repeat its mistake.
     No,
@@ -40,6 +41,19 @@ pub enum Reconnect {
 }
 
 impl CloseCode {
+    /// Every code, for documentation and tests.
+    pub const ALL: [CloseCode; 9] = [
+        CloseCode::Normal,
+        CloseCode::Leaving,
+        CloseCode::Protocol,
+        CloseCode::InvalidPayload,
+        CloseCode::Policy,
+        CloseCode::TooBig,
+        CloseCode::Restart,
+        CloseCode::Overloaded,
+        CloseCode::TokenExpired,
+    ];
+
     /// The number on the wire.
     pub fn number(self) -> u16 {
         self as u16

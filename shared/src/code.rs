@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A machine-readable error code, on the socket and over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Code {
     /// The body or frame is not JSON.
     InvalidJson,
@@ -108,14 +109,20 @@ impl Failure {
     }
 }
 
+/// A refusal over HTTP.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct ErrorBody<'a> {
+    #[cfg_attr(test, ts(type = "false"))]
+    success: bool,
+    /// For a person.
+    error: &'a str,
+    /// For a program.
+    code: Code,
+}
+
 impl Serialize for Failure {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            success: bool,
-            error: &'a str,
-            code: Code,
-        }
-        Body { success: false, error: &self.text, code: self.code }.serialize(serializer)
+        ErrorBody { success: false, error: &self.text, code: self.code }.serialize(serializer)
     }
 }

@@ -8,6 +8,7 @@ use crate::{Counter, version::MAX_SAFE};
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Field {
     /// Times the content was looked at.
     Views,

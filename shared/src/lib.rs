@@ -30,6 +30,11 @@ pub mod token;
 pub mod update;
 pub mod version;
 
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod typescript;
+
 pub use code::{Code, Failure};
 pub use counts::{CounterState, Counts, Field, OutOfRange};
 pub use id::Id;

@@ -92,6 +92,7 @@ impl ClientMessage {
 /// What the edge sends. Timestamps are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum ServerMessage<'a> {
     /// First on every connection.
     Connected {

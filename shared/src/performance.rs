@@ -43,6 +43,7 @@ pub use overrides::InvalidConfig;
 
 /// One value for each of the four metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PerMetric<T> {
     /// For views.
     pub views: T,
@@ -56,6 +57,7 @@ pub struct PerMetric<T> {
 
 /// The counts from which on a metric is average, good, excellent, and gains nothing more. Rising, from 1 to 2^53−1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Thresholds {
     /// Worth 25 points.
     pub average: u64,
@@ -70,6 +72,7 @@ pub struct Thresholds {
 /// When a content is trending.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TrendingCriteria {
     /// The time over which gains are judged, in milliseconds; from 1.
     pub window_ms: u64,
@@ -82,6 +85,7 @@ pub struct TrendingCriteria {
 /// Thresholds, weights and trending criteria. One that exists is valid. Serializes as served to browsers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PerformanceConfig {
     thresholds: PerMetric<Thresholds>,
     default_weights: PerMetric<f64>,
@@ -91,6 +95,7 @@ pub struct PerformanceConfig {
 
 /// A score and its rating.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Score {
     /// From 0 to 100 with two decimals.
     pub score: f64,
@@ -101,6 +106,7 @@ pub struct Score {
 /// A score in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Rating {
     /// Below 25.
     Poor,

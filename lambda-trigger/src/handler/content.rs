@@ -94,28 +94,42 @@ fn unknown_type(unknown: UnknownContentType) -> Failure {
     Failure::new(Code::InvalidField, unknown.to_string())
 }
 
+/// The answer to `GET content`.
 #[derive(Serialize)]
-struct Body<'a> {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ContentAnswer"))]
+pub(super) struct Body<'a> {
+    #[cfg_attr(test, ts(type = "true"))]
     success: bool,
+    /// The store's lowest possible version; what a client remembers below it is void.
     base: u64,
+    /// In the order of the ids asked for; several counters of one id stand together.
     content: Vec<Row<'a>>,
 }
 
+/// One counter as it stands.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "CounterAnswer", optional_fields))]
+pub(super) struct Row<'a> {
+    #[cfg_attr(test, ts(as = "String"))]
     content_id: &'a Id,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<String>"))]
     organization_id: Option<&'a Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<String>"))]
     client_id: Option<&'a Id>,
     views: u64,
     likes: u64,
     shares: u64,
     comments: u64,
+    /// The store's base for a content that was never counted.
     version: u64,
+    /// When the version was committed, in milliseconds since the Unix epoch; 0 for a content that was never counted.
     timestamp: u64,
+    /// From 0 to 100 with two decimals.
     score: f64,
+    #[cfg_attr(test, ts(type = "Rating"))]
     rating: Rating,
 }
 

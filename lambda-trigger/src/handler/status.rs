@@ -23,16 +23,23 @@ pub trait Status: Send + Sync + 'static {
     fn now_ms(&self) -> u64;
 }
 
+/// The answer to `GET trigger-update`.
 #[derive(Serialize)]
-struct Body {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "StatusAnswer"))]
+pub(super) struct Body {
     status: Report,
 }
 
+/// The state of the process that answers.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "StatusReport"))]
+pub(super) struct Report {
+    /// Whether plausible increments are being made up.
     simulation_running: bool,
+    /// Open sockets of every proxy seen in the last 30 seconds.
     connected_clients: u64,
+    /// Now, in milliseconds since the Unix epoch.
     timestamp: u64,
 }
 

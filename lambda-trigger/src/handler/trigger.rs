@@ -193,16 +193,24 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Failure> {
 /// What was counted, as a single answer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Counted<'a> {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "TriggerAnswer", optional_fields))]
+pub(super) struct Counted<'a> {
+    #[cfg_attr(test, ts(type = "true"))]
     success: bool,
+    #[cfg_attr(test, ts(as = "String"))]
     content_id: &'a Id,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<String>"))]
     organization_id: Option<&'a Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(as = "Option<String>"))]
     client_id: Option<&'a Id>,
+    #[cfg_attr(test, ts(type = "Field"))]
     field: Field,
+    /// The absolute count.
     value: u64,
     version: u64,
+    /// When the version was committed, in milliseconds since the Unix epoch.
     timestamp: u64,
 }
 
@@ -221,10 +229,27 @@ impl<'a> Counted<'a> {
     }
 }
 
+/// The answer to a batch.
 #[derive(Serialize)]
-struct Results {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "BatchAnswer"))]
+pub(super) struct Results {
+    #[cfg_attr(test, ts(type = "true"))]
     success: bool,
+    /// In the order of the updates.
+    #[cfg_attr(test, ts(type = "Array<Replayable<TriggerAnswer | ErrorBody>>"))]
     results: Vec<Member>,
+}
+
+/// An answer as it would stand alone, and what a single call says in a header.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(super) struct Replayable<T> {
+    #[serde(flatten)]
+    answer: T,
+    /// The outcome is that of an earlier call under the same key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(as = "Option<bool>", optional))]
+    replayed: bool,
 }
 
 /// What became of one member of a batch.
@@ -247,14 +272,6 @@ impl Member {
 
 impl Serialize for Member {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// An answer as it would stand alone, and what a single call says in a header.
-        #[derive(Serialize)]
-        struct Replayable<T: Serialize> {
-            #[serde(flatten)]
-            answer: T,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            replayed: bool,
-        }
         match self {
             Member::Applied { field, applied } => {
                 Replayable { answer: Counted::new(&applied.state, *field), replayed: applied.replayed }
