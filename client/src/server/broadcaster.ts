@@ -71,14 +71,9 @@ export function createBroadcaster(options: BroadcasterOptions): Broadcaster {
   const logger = loggerOf(options)
 
   const post = async (body: unknown, key: string, again: (answer: Answer) => boolean): Promise<Outcome> => {
-    const token = await tokenOf(options, key)
     const request = {
       method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'idempotency-key': key,
-        ...(token ? { authorization: `Bearer ${token}` } : {}),
-      },
+      headers: await headersOf(options, key),
       body: JSON.stringify(body),
       // Followed, a redirect would turn into a GET, and its answer into one that nothing was asked of.
       redirect: 'manual',
@@ -132,12 +127,19 @@ function ofEnvironment(): Broadcaster {
   return createBroadcaster({ url, getToken: apiToken })
 }
 
-async function tokenOf({ getToken }: BroadcasterOptions, idempotencyKey: string): Promise<string | null | undefined> {
-  try {
-    return await getToken?.()
-  } catch (cause) {
-    throw new BroadcastError('token', 'getToken failed, nothing was sent', { idempotencyKey, cause })
+async function headersOf({ getToken }: BroadcasterOptions, idempotencyKey: string): Promise<Headers> {
+  // Refused here as the edge would: what cannot stand in a header would look like a network that fails.
+  if (!/^[!-~]{1,128}$/.test(idempotencyKey)) {
+    throw new BroadcastError('invalid_field', 'idempotencyKey must be 1 to 128 characters from ! to ~')
   }
+  const headers = new Headers({ 'content-type': 'application/json', 'idempotency-key': idempotencyKey })
+  try {
+    const token = await getToken?.()
+    if (token) headers.set('authorization', `Bearer ${token}`)
+  } catch (cause) {
+    throw new BroadcastError('token', 'getToken gave no token, nothing was sent', { idempotencyKey, cause })
+  }
+  return headers
 }
 
 function settled(outcome: Outcome): outcome is Outcome & { last: Answer } {
