@@ -2,8 +2,9 @@
 
 import { onTestFinished } from 'vitest'
 import type { ContentAnswer } from '../../src/http.gen'
+import { BroadcastError } from '../../src/server'
 import type { Edge } from '../support/edge'
-import { type Hop, startHop } from '../support/hop'
+import { type Fault, type Hop, startHop } from '../support/hop'
 
 let contents = 0
 
@@ -29,3 +30,23 @@ export async function hopTo(edge: Edge): Promise<Hop> {
 
 /** The keys that the hop saw, each once. */
 export const keysAt = (hop: Hop) => [...new Set(hop.seen.map(({ headers }) => headers['idempotency-key']))]
+
+/** A refusal of this code with status 503, made up on the way. */
+export const error = (code: string, retryAfter?: string): Fault => ({
+  status: 503,
+  headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter },
+  body: JSON.stringify({ success: false, error: 'told so', code }),
+})
+
+/** Far more than one attempt of a healthy edge takes, far less than a test may. */
+export const PATIENT = { attempts: 30, timeout: 2_000, totalTimeout: 50_000, logger: null }
+
+/** The error of a call that must fail. */
+export const refused = async (call: Promise<unknown>): Promise<BroadcastError> => {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  if (error instanceof BroadcastError) return error
+  throw new Error(`a BroadcastError was expected, not ${error}`)
+}
