@@ -30,6 +30,8 @@ export interface FakeEdgeOptions {
 
 const VECTORS = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/vectors/performance.json')
 
+const NOT_FOUND: Refusal = { status: 404, code: 'not_found' }
+
 /** What a browser on another origin needs to be told. */
 const CORS = {
   'access-control-allow-origin': '*',
@@ -136,10 +138,12 @@ export class FakeEdge {
     socket.on('error', () => socket.destroy())
     const url = new URL(request.url ?? '/', this.httpUrl)
     const token = tokenOf(request, url)
-    const granted = this.#refusal ?? this.#judge(token)
+    const ours = /^\/analytics\/?$/.test(url.pathname)
+    const granted = ours ? (this.#refusal ?? this.#judge(token)) : NOT_FOUND
     if ('status' in granted) {
       const body = JSON.stringify(bodyOf(granted))
       const later = granted.retryAfter === undefined ? '' : `Retry-After: ${granted.retryAfter}\r\n`
+      socket.once('finish', () => socket.destroy())
       socket.end(
         `HTTP/1.1 ${granted.status} Refused\r\nContent-Type: application/json\r\n` +
           `${later}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
@@ -172,7 +176,7 @@ export class FakeEdge {
       return reply(granted.status, bodyOf(granted), later === undefined ? {} : { 'retry-after': String(later) })
     }
     if (url.pathname !== '/api/analytics/content') {
-      return reply(404, bodyOf({ status: 404, code: 'not_found' }))
+      return reply(404, bodyOf(NOT_FOUND))
     }
     const named = { ...optional(url, 'organizationId'), ...optional(url, 'clientId') }
     const scope: FakeScope = { ...granted, ...named }
