@@ -11,7 +11,14 @@ export default defineConfig({
       { test: { name: 'core', include: ['test/{core,performance,server}/**/*.test.ts'], environment: 'node' } },
       { test: { name: 'react-19', include: ['test/{react,query}/**/*.test.{ts,tsx}'], environment: 'jsdom' } },
       {
-        resolve: { alias: { 'react-dom': react18('react-dom'), react: react18('react') } },
+        // The testing library by its ES module: what is required is not aliased.
+        resolve: {
+          alias: {
+            '@testing-library/react': '@testing-library/react/dist/@testing-library/react.esm.js',
+            'react-dom': react18('react-dom'),
+            react: react18('react'),
+          },
+        },
         test: {
           name: 'react-18',
           include: ['test/react/**/*.test.{ts,tsx}'],
