@@ -54,7 +54,7 @@ export function Figures({ session: { meter, recorder }, status }: FiguresProps) 
             <span className="value">{status ? format.count(status.connectedClients) : '–'}</span>
           </dd>
           <dd className="note">
-            {status?.simulationRunning ? 'the edge also moves what is watched by itself' : 'at this edge and its peers'}
+            {status?.simulationRunning ? 'the edge’s simulation is on' : 'at this edge and its peers'}
           </dd>
         </div>
       </dl>

@@ -45,7 +45,7 @@ export function plotOptions(element: HTMLElement, series: number, drawn: () => D
       y: { range: (_, min, max) => [Math.min(0, min ?? 0), Math.max(LOWEST, (max ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 96, values: (_, times) => times.map(time => format.clock(time * 1000)) },
+      { ...axis, size: 28, gap: 8, space: 96, values: (_, times) => times.map(time => format.clock(time * 1000)) },
       {
         ...axis,
         size: 56,

@@ -20,7 +20,6 @@ export function useSampling(session: Session, data: Data, live: boolean): void {
 
   useEffect(() => {
     const take = () => session.recorder.sample(latest.current.data, latest.current.live, Date.now())
-    take()
     const timer = setInterval(take, EVERY)
     return () => clearInterval(timer)
   }, [session])
