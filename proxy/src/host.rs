@@ -15,10 +15,7 @@ use serde_json::json;
 
 use crate::config::Upstream;
 use crate::edge::{EdgeHandle, Handled, InFlight, Stage};
-use crate::handshake;
-
-/// The development page: one file, nothing from elsewhere.
-const PAGE: &str = include_str!("page/index.html");
+use crate::{handshake, page};
 
 /// Methods of the binary's own paths.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -27,8 +24,8 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 pub struct Host {
     edge: EdgeHandle,
     upstream: Option<Upstream>,
-    /// Whether `/` shows the page.
-    page: bool,
+    /// Whether the dashboard is served.
+    dashboard: bool,
 }
 
 /// What a request carries along: while it is proxied, a drain waits for it.
@@ -38,10 +35,10 @@ pub struct Context {
 }
 
 impl Host {
-    /// A host for an edge. With `page`, `/` shows the development page unless there is an upstream.
-    pub fn new(edge: EdgeHandle, upstream: Option<Upstream>, page: bool) -> Host {
-        let page = page && upstream.is_none();
-        Host { edge, upstream, page }
+    /// A host for an edge. With `dashboard`, `/` is the development page unless there is an upstream.
+    pub fn new(edge: EdgeHandle, upstream: Option<Upstream>, dashboard: bool) -> Host {
+        let dashboard = dashboard && upstream.is_none();
+        Host { edge, upstream, dashboard }
     }
 
     /// The answer of one of the binary's own paths; `None` for any other.
@@ -49,14 +46,7 @@ impl Host {
         match path.strip_suffix('/').unwrap_or(path) {
             "/health" => Some(reply::json(StatusCode::OK, &json!({"status": "ok"}))),
             "/ready" => Some(self.ready()),
-            "" if self.page => {
-                let mut response = Response::new(Bytes::from_static(PAGE.as_bytes()));
-                let headers = response.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(PAGE.len()));
-                headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                Some(response)
-            }
+            path if self.dashboard => page::at(path),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ mod forward;
 mod handshake;
 mod hub;
 mod metrics;
+mod page;
 mod presence;
 mod stream;
 mod takeover;

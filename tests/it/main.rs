@@ -22,6 +22,7 @@ mod messages;
 mod nats_feed;
 mod nats_permissions;
 mod origins;
+mod page;
 mod performance_vectors;
 mod plugin;
 mod presence;

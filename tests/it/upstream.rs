@@ -93,13 +93,3 @@ async fn without_a_platform_other_paths_are_not_found() -> Result<()> {
     ensure!(reply.outcome() == (404, "not_found".to_owned()), "{} {}", reply.status, reply.text());
     Ok(())
 }
-
-/// Promise: in development without a platform, `/` is a page.
-#[tokio::test]
-async fn development_has_a_page_of_its_own() -> Result<()> {
-    let edge = Edge::start(&[]).await?;
-    let reply = edge.api()?.http.get("/").await?;
-    let html = reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
-    ensure!(reply.status == 200 && html, "{} {:?}", reply.status, reply.headers);
-    Ok(())
-}
