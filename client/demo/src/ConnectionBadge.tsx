@@ -21,8 +21,7 @@ export function ConnectionBadge({ words, line, lastValueAt, canReconnect, reconn
       <span className="dot" aria-hidden="true" />
       <p className="badge-text">
         <span role="status">
-          <strong>{words.title}</strong>
-          <span className="detail">{words.detail}</span>
+          <strong>{words.title}</strong> <span className="detail">{words.detail}</span>
         </span>
         <Age line={line} lastValueAt={lastValueAt} />
       </p>
