@@ -1,0 +1,3 @@
+'use client'
+
+export { useAnalyticsConnection, useRealTimeAnalytics } from '@analytics-edge/client/react'

@@ -1,0 +1,1 @@
+export { getPerformanceConfig, score, trending } from '@analytics-edge/client/performance'

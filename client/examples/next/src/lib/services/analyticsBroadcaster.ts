@@ -1,0 +1,1 @@
+export { analyticsBroadcaster } from '@analytics-edge/client/server'
