@@ -1,21 +1,21 @@
 // Promise: a page that nobody looks at keeps its one socket and bothers nobody, and is right when it is looked at again.
 
-import { expect, test } from './support/fixtures'
+import { expect } from './support/fixtures'
+import { hide, test } from './support/peoples-browser'
 import { connectedClients, post } from './support/post'
-import { hide, show } from './support/visibility'
 
 const ids = ['article']
 const contentId = 'article'
 
 test('a hidden tab does not flap', async ({ edge, counts }) => {
   await counts.openLive({ url: edge.wsUrl, ids })
-  await hide(counts.page)
+  const show = await hide(counts.page)
   const hiddenAt = Date.now()
   // Longer than the silence after which the client asks (25 s) and its patience (10 s) together.
   await expect.poll(() => Date.now() - hiddenAt, { timeout: 60_000, intervals: [1_000] }).toBeGreaterThan(42_000)
   expect(await connectedClients(edge.httpUrl)).toBe(1)
   await post(edge.httpUrl, { contentId, increment: 12 })
-  await show(counts.page)
+  await show()
   await expect(counts.views(contentId)).toHaveText('12')
   await counts.expectLive()
   const { sockets, history } = await counts.record()
@@ -35,7 +35,7 @@ test('a hidden tab whose edge is gone does not poll, and asks at once when it is
   await counts.page.evaluate(() => {
     Math.random = () => 0.999
   })
-  await hide(counts.page)
+  const show = await hide(counts.page)
   await edge.kill()
   await expect.poll(async () => (await counts.record()).sockets[0]?.closedAt ?? null).not.toBeNull()
   const closedAt = Date.now()
@@ -44,7 +44,7 @@ test('a hidden tab whose edge is gone does not poll, and asks at once when it is
   expect(asked).toEqual([])
   await edge.restart()
   await post(edge.httpUrl, { contentId, increment: 1 })
-  await show(counts.page)
+  await show()
   await expect(counts.views(contentId)).toHaveText('2')
   await counts.expectLive()
 })

@@ -45,7 +45,9 @@ test('an edge that does not allow the page’s origin is named as the reason', a
   const edge = await start({ ANALYTICS_ALLOWED_ORIGINS: 'https://elsewhere.example' })
   await counts.open({ url: edge.wsUrl, ids: ['article'] })
   // A browser shows a page neither the status nor the text of an answer that its origin may not read.
-  await expect(counts.error).toContainText(`network: ${new URL(edge.httpUrl).host} does not answer this page`)
+  await expect(counts.error).toContainText(
+    `${new URL(edge.httpUrl).host}/api/analytics/content does not answer this page`,
+  )
   await expect(counts.status).toHaveText('reconnecting')
   await expect(counts.views('article')).toHaveText('unknown')
 })
