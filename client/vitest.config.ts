@@ -8,7 +8,13 @@ const react18 = (path: string) => fileURLToPath(new URL(`test/react-18/node_modu
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'core', include: ['test/{core,demo,performance,server}/**/*.test.ts'], environment: 'node' } },
+      {
+        test: {
+          name: 'core',
+          include: ['test/{core,demo,performance,server,thousand}/**/*.test.ts'],
+          environment: 'node',
+        },
+      },
       { test: { name: 'react-19', include: ['test/{react,query}/**/*.test.{ts,tsx}'], environment: 'jsdom' } },
       {
         // The testing library by its ES module: what is required is not aliased.
