@@ -34,6 +34,10 @@ test('an edge is killed and comes back: the last number is marked stale, then th
 
 test('an edge that drains sends its pages away, and they come back', async ({ start, counts }) => {
   const edge = await start({ ANALYTICS_DRAIN_SECONDS: '1' })
+  // Beside what the edge asks for, waits are short; how they are spread is the matter of other tests.
+  await counts.page.addInitScript(() => {
+    Math.random = () => 0.05
+  })
   await counts.openLive({ url: edge.wsUrl, ids, interval: 500 })
   await edge.stop({ signal: 'SIGTERM', keepData: true })
   await edge.restart()

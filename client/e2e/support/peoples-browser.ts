@@ -32,11 +32,13 @@ export const test = base.extend({
       const [context] = browser.contexts()
       if (!context) throw new Error('the browser has no window')
       await use(await context.newPage())
-      await browser.close()
+      await (await browser.newBrowserCDPSession()).send('Browser.close')
+      await ended
     } finally {
       child.kill('SIGKILL')
       await ended
-      await rm(profile, { recursive: true, force: true })
+      // After a kill its helper processes write a little longer than it lives.
+      await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     }
   },
 })
