@@ -1,7 +1,7 @@
 // One content as a query. The rule: its key says all that its value depends on, so that a binding can serve every such
 // query from the key alone, also one that was restored from a server or from storage.
 
-import { type QueryKey, queryOptions } from '@tanstack/react-query'
+import type { DataTag, QueryKey } from '@tanstack/react-query'
 import { createError } from '../error'
 import type { AnalyticsClient, AnalyticsView, ContentAnalytics, Scope } from '../types'
 
@@ -20,13 +20,26 @@ export interface Subject extends Scope {
   contentType?: string | undefined
 }
 
+/** The key with the type of what it is the key of. */
+export type AnalyticsQueryKey = DataTag<readonly [typeof PREFIX, Subject], ContentAnalytics>
+
+/** Spelled out, so that it fits `useQuery`, `useSuspenseQuery`, `useQueries`, `fetchQuery` of every version 5 alike. */
+export interface AnalyticsQuery {
+  queryKey: AnalyticsQueryKey
+  queryFn: () => Promise<ContentAnalytics>
+  retry: (failures: number) => boolean
+  staleTime: number
+  structuralSharing: false
+}
+
 /** The key of a content's query. Its first element alone is the key of them all. */
 export function analyticsQueryKey(
   contentId: string,
   { scope, contentType }: AnalyticsQueryOptions = {},
-): readonly [typeof PREFIX, Subject] {
+): AnalyticsQueryKey {
   const { organizationId, clientId } = scope ?? {}
-  return [PREFIX, { contentId, organizationId, clientId, contentType }]
+  // The tag is there for the compiler only.
+  return [PREFIX, { contentId, organizationId, clientId, contentType }] as const as AnalyticsQueryKey
 }
 
 /** What a key names, if it is one of {@link analyticsQueryKey}. */
@@ -41,16 +54,20 @@ export function subjectOf(key: QueryKey): Subject | undefined {
  * or what one poll answered. The value is the client's own object, the same until the content changes. It never becomes
  * stale by itself: what is pushed needs no fetching.
  */
-export function analyticsQueryOptions(client: AnalyticsClient, contentId: string, options: AnalyticsQueryOptions = {}) {
+export function analyticsQueryOptions(
+  client: AnalyticsClient,
+  contentId: string,
+  options: AnalyticsQueryOptions = {},
+): AnalyticsQuery {
   const { scope, contentType } = options
-  return queryOptions({
+  return {
     queryKey: analyticsQueryKey(contentId, options),
     queryFn: () => current(client.view(scope), contentId, contentType),
     // A client that has given up does so for a reason that trying again does not change.
-    retry: (failures: number) => failures < 3 && client.view(scope).getSnapshot().status !== 'failed',
+    retry: failures => failures < 3 && client.view(scope).getSnapshot().status !== 'failed',
     staleTime: Number.POSITIVE_INFINITY,
     structuralSharing: false,
-  })
+  }
 }
 
 /** What is known if the edge stands by it; else what the socket tells, and where there is none, what a poll answers. */

@@ -4,10 +4,10 @@
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query'
 import { render, renderHook } from '@testing-library/react'
 import type { ReactNode } from 'react'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { type AnalyticsQueryOptions, analyticsQueryKey, analyticsQueryOptions, bindQueryClient } from '../../src/query'
-import type { AnalyticsClient, ClientOptions, ContentAnalytics } from '../../src/types'
+import type { AnalyticsClient, ClientOptions } from '../../src/types'
 import type { FakeEdge } from '../support/fake-edge'
 import { aClient, anEdge, atEnd, pass, until } from '../support/hooks'
 
@@ -212,10 +212,4 @@ describe('while the socket is down', () => {
     await until(() => result.current.isError)
     expect(edge.upgrades).toBe(0)
   })
-})
-
-it('is typed by what it holds', () => {
-  const options = (client: AnalyticsClient) => analyticsQueryOptions(client, 'a')
-  const data = (queryClient: QueryClient, client: AnalyticsClient) => queryClient.getQueryData(options(client).queryKey)
-  expectTypeOf<ReturnType<typeof data>>().toEqualTypeOf<ContentAnalytics | undefined>()
 })
