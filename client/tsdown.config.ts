@@ -9,6 +9,8 @@ export default defineConfig({
   platform: 'neutral',
   target: 'es2022',
   dts: true,
+  // Also of types nothing: a copied class is another class to a compiler.
+  inlineOnly: [],
   fixedExtension: true,
   sourcemap: true,
 })
