@@ -184,13 +184,13 @@ describe('while the socket is down', () => {
     const edge = await anEdge()
     const ids = Array.from({ length: 20 }, (_, index) => `article-${index}`)
     for (const id of ids) edge.count(id, 'views', 7)
-    const { client, wrapper } = bound(edge, { WebSocket: NoWebSocket })
+    const { client, wrapper, queryClient } = bound(edge, { WebSocket: NoWebSocket })
     const shown: Shown = new Map()
     render(
       ids.map(id => <Views key={id} id={id} client={client} shown={shown} />),
       { wrapper },
     )
-    await until(() => ids.every(id => shown.get(id) === 7))
+    await until(() => ids.every(id => shown.get(id) === 7) && queryClient.isFetching() === 0)
     // The client's own question why its socket failed, and the queries'.
     expect(edge.requests.length).toBeLessThanOrEqual(2)
     expect(edge.requests.at(-1)?.url).toBe(`/api/analytics/content?${ids.map(id => `id=${id}`).join('&')}`)
