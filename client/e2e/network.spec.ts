@@ -14,7 +14,7 @@ test('offline and online: back at once, not when the next try would have been', 
   })
   await counts.openLive({ url: `ws://${line.host}/analytics`, ids, interval: 60_000 })
 
-  // Emulation alone leaves an open socket as it is, so the line is cut too.
+  // Emulation refuses new sockets, but keeps open ones open and only holds their messages back; so the line is cut too.
   await counts.page.context().setOffline(true)
   line.cut()
   await expect(counts.status).toHaveText('reconnecting')
