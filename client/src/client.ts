@@ -46,8 +46,10 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
   async function configure(): Promise<void> {
     configured = 'asked'
     try {
-      shared.config = await loadPerformanceConfig(resolved.configUrl, { fetch: resolved.fetch })
+      const config = await loadPerformanceConfig(resolved.configUrl, { fetch: resolved.fetch })
       configured = 'yes'
+      if (JSON.stringify(config) === JSON.stringify(shared.config)) return
+      shared.config = config
       each(view => view.touch())
     } catch (error) {
       configured = 'no'
