@@ -23,11 +23,13 @@ export function Metric({ id, field, value, first, send }: MetricProps) {
     <div className="metric">
       <dt>{TITLES[field]}</dt>
       <dd>
-        <span key={value} className={value === initial.current ? 'value' : 'value flash'} title={exactly(value)}>
-          {value === undefined ? '–' : format.count(value)}
-        </span>
-        <span className="change" data-sign={Math.sign(change)}>
-          {change === 0 ? '' : format.change(change)}
+        <span className="reading">
+          <span key={value} className={value === initial.current ? 'value' : 'value flash'} title={exactly(value)}>
+            {value === undefined ? '–' : format.count(value)}
+          </span>{' '}
+          <span className="change" data-sign={Math.sign(change)}>
+            {change === 0 ? '' : format.change(change)}
+          </span>
         </span>
         <button
           type="button"

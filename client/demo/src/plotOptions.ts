@@ -5,7 +5,7 @@ import type uPlot from 'uplot'
 import { format } from './format'
 import { darkStretches, type Points } from './points'
 
-export const HEIGHT = 240
+export const HEIGHT = 220
 
 /** Lines differ in their strokes, too: colour alone does not tell them apart for everybody. */
 export const DASHES: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [12, 4, 2, 4], [4, 2], [1, 5]]
