@@ -38,7 +38,7 @@ export function Figures({ session: { meter, recorder }, status }: FiguresProps) 
             <span className="value">{lag ? format.lag(lag.median) : '–'}</span>
           </dd>
           <dd className="note">
-            {lag ? `half within this, 95 % within ${format.lag(lag.p95)}` : 'shown with the first pushed change'}
+            {lag ? `half within this, 95 % within ${format.lag(lag.p95)}` : 'shown with the first pushed change'}
           </dd>
         </div>
         <div className="figure">
