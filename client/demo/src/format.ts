@@ -30,10 +30,6 @@ export function createFormat(locale?: string): Format {
   const change = new Intl.NumberFormat(locale, { ...sign, maximumFractionDigits: 0 })
   const shortChange = new Intl.NumberFormat(locale, { ...sign, notation: 'compact', maximumFractionDigits: 1 })
   const tenths = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 })
-  const unit = (name: string, digits: number) =>
-    new Intl.NumberFormat(locale, { style: 'unit', unit: name, unitDisplay: 'short', maximumFractionDigits: digits })
-  const milliseconds = unit('millisecond', 0)
-  const seconds = unit('second', 1)
   const relative = new Intl.RelativeTimeFormat('en', { style: 'short', numeric: 'always' })
   const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 
@@ -43,7 +39,7 @@ export function createFormat(locale?: string): Format {
     change: value => (Math.abs(value) < LONG / 10 ? change : shortChange).format(value),
     rate: value => (value < 10 ? tenths : whole).format(value),
     score: value => tenths.format(value),
-    lag: value => (value < 1000 ? milliseconds.format(value) : seconds.format(value / 1000)),
+    lag: value => (value < 1000 ? `${whole.format(value)} ms` : `${tenths.format(value / 1000)} s`),
     ago(value) {
       const past = Math.max(0, Math.floor(value / 1000))
       if (past < 1) return 'just now'

@@ -71,7 +71,7 @@ describe('format', () => {
   })
 
   it('writes times in the unit that suits them', () => {
-    expect([0, 12.4, 1_250].map(format.lag)).toEqual(['0 ms', '12 ms', '1.3 sec'])
+    expect([0, 12.4, 1_250].map(format.lag)).toEqual(['0 ms', '12 ms', '1.3 s'])
     const times = [-5, 999, 3_000, 60_000, 7_200_000, 172_800_000]
     expect(times.map(format.ago)).toEqual(['just now', 'just now', '3 s ago', '1 min ago', '2 h ago', '2 days ago'])
   })
