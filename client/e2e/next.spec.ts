@@ -7,7 +7,7 @@ import { expect, test } from './support/fixtures'
 import { buildNext, startNext } from './support/next-app'
 import { post } from './support/post'
 
-const contentId = 'article-1'
+const counter = { contentId: 'article-1', organizationId: 'north' }
 
 test('a Next.js app shows live counts, moves them by its own route, and falls back to it', async ({ start, page }) => {
   const directory = await mkdtemp(path.join(tmpdir(), 'counts-'))
@@ -16,9 +16,13 @@ test('a Next.js app shows live counts, moves them by its own route, and falls ba
   const second = await start(edges)
   await second.stop()
   const first = await start(edges)
-  await post(first.httpUrl, { contentId, increment: 20 })
+  await post(first.httpUrl, { ...counter, increment: 20 })
 
-  const env = { NEXT_PUBLIC_WS_URL: first.wsUrl, ANALYTICS_API_URL: `${first.httpUrl},${second.httpUrl}` }
+  const env = {
+    NEXT_PUBLIC_WS_URL: first.wsUrl,
+    NEXT_PUBLIC_ORGANIZATION_ID: counter.organizationId,
+    ANALYTICS_API_URL: `${first.httpUrl},${second.httpUrl}`,
+  }
   await buildNext(env)
   const app = await startNext(env)
   try {
@@ -41,12 +45,12 @@ test('a Next.js app shows live counts, moves them by its own route, and falls ba
     await first.kill()
     await second.restart()
     await expect(status).toHaveText('asking every few seconds')
-    await post(second.httpUrl, { contentId })
+    await post(second.httpUrl, counter)
     await expect(views).toHaveText('21')
 
     await second.stop()
     await first.restart()
-    await post(first.httpUrl, { contentId })
+    await post(first.httpUrl, counter)
     await expect(views).toHaveText('22')
     await expect(status).toHaveText('live')
     expect(problems).toEqual([])

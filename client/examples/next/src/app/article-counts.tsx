@@ -13,8 +13,18 @@ const SAID = {
   failed: 'not available',
 } as const
 
+// What is watched and what is counted must be the same counter.
+const scope = {
+  organizationId: process.env.NEXT_PUBLIC_ORGANIZATION_ID || undefined,
+  clientId: process.env.NEXT_PUBLIC_CLIENT_ID || undefined,
+}
+
 export function ArticleCounts({ contentId }: { contentId: string }) {
-  const { data, status, source, isStale, error } = useRealTimeAnalytics({ contentIds: [contentId], interval: 2_000 })
+  const { data, status, source, isStale, error } = useRealTimeAnalytics({
+    ...scope,
+    contentIds: [contentId],
+    interval: 2_000,
+  })
   const [refused, setRefused] = useState<string | null>(null)
   const counts = data[contentId]
 
@@ -23,7 +33,7 @@ export function ArticleCounts({ contentId }: { contentId: string }) {
       method: 'POST',
       // With a key the route may repeat the call without counting twice.
       headers: { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
-      body: JSON.stringify({ contentId, field: 'likes', increment: 1 }),
+      body: JSON.stringify({ ...scope, contentId, field: 'likes', increment: 1 }),
     })
     setRefused(response.ok ? null : `${response.status}: ${await response.text()}`)
   }
