@@ -3,6 +3,7 @@
 
 import { Counters } from './counters'
 import { createError } from './error'
+import { Listeners } from './listeners'
 import { resolve } from './options'
 import { getPerformanceConfig, loadPerformanceConfig } from './performance'
 import { createPoller } from './poller'
@@ -11,17 +12,21 @@ import type { AnalyticsClient, ClientOptions, Scope, Snapshot, Status } from './
 import { type Shared, sameSnapshot, View } from './view'
 import { listenToPage } from './wake'
 
+/** When the thresholds are asked for again after a failure, in milliseconds, half as much more or less. */
+const CONFIGURE_AGAIN = 300_000
+
 /** From the best to the worst that can be said of a page as a whole. */
 const WORSE: readonly Status[] = ['idle', 'live', 'connecting', 'polling', 'reconnecting', 'failed']
 
 export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
   const resolved = resolve(options)
   const views = new Map<string, View>()
-  const listeners = new Set<() => void>()
+  const listeners = new Listeners<void>()
   const tokens = new Tokens(resolved.getToken)
   let overall: Snapshot | null = null
   let endOfPage: (() => void) | null = null
-  let configured: 'no' | 'asked' | 'yes' = 'no'
+  /** From when on the thresholds may be asked for. */
+  let configureAt = 0
 
   const each = (act: (view: View) => void) => views.forEach(act)
 
@@ -34,25 +39,30 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
     rebased: () => each(view => view.refresh()),
     news: (counter, change, source) => each(view => view.heard(counter, change, source)),
     released: () => shared.counters.retain(id => [...views.values()].some(view => view.watches(id))),
+    watching: () => {
+      endOfPage ??= listenToPage({
+        woke: () => each(view => view.feed.now()),
+        doubt: () => each(view => view.feed.doubt()),
+        park: () => each(view => view.feed.park()),
+      })
+    },
     live: () => {
-      if (configured === 'no') void configure()
+      if (Date.now() >= configureAt) void configure()
     },
-    flushed: () => {
-      for (const listener of listeners) listener()
-    },
+    flushed: () => listeners.tell(),
   }
 
   /** Scores are computed as the edge computes them; until its thresholds are known, and without them, as it does by default. */
   async function configure(): Promise<void> {
-    configured = 'asked'
+    configureAt = Number.POSITIVE_INFINITY
     try {
-      const config = await loadPerformanceConfig(resolved.configUrl, { fetch: resolved.fetch })
-      configured = 'yes'
+      const signal = AbortSignal.timeout(10_000)
+      const config = await loadPerformanceConfig(resolved.configUrl, { fetch: resolved.fetch, signal })
       if (JSON.stringify(config) === JSON.stringify(shared.config)) return
       shared.config = config
       each(view => view.touch())
     } catch (error) {
-      configured = 'no'
+      configureAt = Date.now() + CONFIGURE_AGAIN * (0.5 + Math.random())
       resolved.logger?.warn('scores are computed with the default thresholds', error)
     }
   }
@@ -66,11 +76,6 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
       found = new View(shared, own, simulate ? view(scope) : null)
       views.set(key, found)
     }
-    endOfPage ??= listenToPage({
-      woke: () => each(view => view.feed.now()),
-      doubt: () => each(view => view.feed.doubt()),
-      park: () => each(view => view.feed.park()),
-    })
     return found
   }
 
@@ -88,15 +93,12 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
   return {
     view,
     watch: (ids, scope, watchOptions) => view(scope).watch(ids, watchOptions),
-    subscribe: listener => {
-      const own = () => listener()
-      listeners.add(own)
-      return () => listeners.delete(own)
-    },
+    subscribe: listener => listeners.add(listener),
     getSnapshot: scope => (scope ? view(scope).getSnapshot() : worst()),
     reconnect: () => each(view => view.feed.reconnect()),
     close: () => {
       endOfPage?.()
+      configureAt = Number.POSITIVE_INFINITY
       resolved.problem = createError('closed', 'the client was closed')
       each(view => view.close())
     },

@@ -24,6 +24,8 @@ export class Content {
   // Two earlier states, the older one at least a window old as soon as there is such a one.
   #before: { counts: Counts; at: number } | null = null
   #recent: { counts: Counts; at: number } | null = null
+  /** How many fields of how many counters are known. */
+  #known = 0
 
   add(counter: Counter): void {
     if (this.#counters.has(counter)) return
@@ -106,6 +108,13 @@ export class Content {
 
   #judge(counts: Counts, config: PerformanceConfig): boolean {
     const now = Date.now()
+    // What becomes known is no gain.
+    const known = [...this.#counters].reduce(
+      (sum, { versions }) => sum + FIELDS.filter(f => versions[f] >= 0).length,
+      0,
+    )
+    if (known !== this.#known) this.#before = this.#recent = this.#counts = null
+    this.#known = known
     const last = this.#counts ?? counts
     this.#counts = counts
     this.#recent ??= { counts: last, at: now }

@@ -18,6 +18,8 @@ import type { ServerMessage } from './wire.gen'
 const GOOD = 10_000
 /** The first poll comes within this time after the socket was lost, in milliseconds. */
 const FIRST_POLL = 2_000
+/** And within this one after something more is watched meanwhile. */
+const SOON = 250
 /** An id of which the edge said nothing for so long after `subscribed`, in milliseconds, was never counted. */
 const SILENT = 1_000
 
@@ -33,6 +35,8 @@ export interface FeedOwner {
   /** The scope that the edge filled in is another than before. */
   rescope(): void
   simulate(): void
+  /** Real values are to be had again. */
+  settle(): void
   changed(): void
 }
 
@@ -60,6 +64,10 @@ export class Feed {
   #pollTimer: Timer
   /** Polls are under way or planned. */
   #polling = false
+  /** When the next poll is planned. */
+  #pollAt = 0
+  /** What the last one asked for. */
+  #polled: ReadonlySet<string> = new Set()
   /** A poll waits for the page to be seen. */
   #pollDue = false
   /** The page was put aside. */
@@ -98,6 +106,7 @@ export class Feed {
     if (!ids.length) this.stop()
     else if (!this.#running) this.start()
     else if (this.#open) this.#subscribe()
+    else if (this.#polling && !this.#pollDue && this.#isPollLate()) this.#pollAfter(Math.random() * SOON)
   }
 
   start(): void {
@@ -138,10 +147,12 @@ export class Feed {
   reconnect(): void {
     if (!this.#running) return
     this.#drop()
+    if (this.status !== 'failed') this.#set(this.status === 'connecting' ? 'connecting' : 'reconnecting')
     this.start()
   }
 
   async refetch(): Promise<void> {
+    if (this.#options.problem) throw this.#options.problem
     const failed = await this.#poller.askAll(this.#owner.ids(), answer => this.#takeAnswer(answer))
     if (failed) throw failed.error
   }
@@ -203,7 +214,9 @@ export class Feed {
         end: (code, text, opened) => void this.#ended(code, text, opened, token),
       })
     } catch (error) {
-      this.#fail(createError('configuration', `a socket to ${this.#options.url} cannot be opened: ${error}`))
+      // Without its words: they may repeat the token.
+      const name = error instanceof Error ? error.name : 'an error'
+      this.#fail(createError('configuration', `a socket to ${this.#options.url} cannot be opened: ${name}`))
     }
   }
 
@@ -216,6 +229,7 @@ export class Feed {
   /** Brings the open socket's subscription to what is wanted. */
   #subscribe(): void {
     const ids = this.#owner.ids()
+    if (this.status === 'live' && !this.#asked) this.#stopPolling()
     for (const message of subscriptionMessages(this.#asked, ids, this.#scope)) {
       this.#socket?.send(message)
       this.#options.logger?.debug('subscription', message)
@@ -235,7 +249,8 @@ export class Feed {
       case 'subscribed':
         return this.#subscribed(message.contentIds, `${message.organizationId ?? ''}\0${message.clientId ?? ''}`)
       case 'authenticated':
-        return this.#renewal.plan(message.expiresAt)
+        this.#renewal.plan(message.expiresAt)
+        return this.#set(this.status, null)
       case 'error':
         return this.#told(createError(message.code, message.error))
       case 'pong':
@@ -244,6 +259,7 @@ export class Feed {
 
   #subscribed(ids: readonly string[], scope: string): void {
     this.#owner.rebase(this.#base)
+    this.#owner.settle()
     if (this.#scopeInForce !== null && this.#scopeInForce !== scope) this.#owner.rescope()
     this.#scopeInForce = scope
     const attempt = this.#attempt
@@ -259,7 +275,10 @@ export class Feed {
   #told(error: AnalyticsError): void {
     this.#options.logger?.warn(`the edge: ${error.message}`, error.code)
     if (error.code === 'forbidden') return this.#fail(error)
-    if (this.status !== 'live') this.#startPolling(0)
+    // The next change of what is watched may fit: it says all of it anew.
+    const isCrowded = error.code === 'too_many_ids'
+    if (isCrowded) this.#asked = null
+    if (isCrowded || this.status !== 'live') this.#startPolling(0)
     this.#set(this.status, error)
   }
 
@@ -313,8 +332,16 @@ export class Feed {
     clearTimeout(this.#pollTimer)
   }
 
+  /** Somebody came who would wait too long for the poll that is planned. */
+  #isPollLate(): boolean {
+    return (
+      this.#pollAt > Date.now() + this.#owner.interval() * 1.2 || this.#owner.ids().some(id => !this.#polled.has(id))
+    )
+  }
+
   #pollAfter(wait: number): void {
     clearTimeout(this.#pollTimer)
+    this.#pollAt = Date.now() + wait
     this.#pollTimer = setTimeout(() => {
       if (isHidden()) this.#pollDue = true
       else void this.#poll()
@@ -324,10 +351,15 @@ export class Feed {
   /** One round; the next one follows while there is no socket. */
   async #poll(): Promise<void> {
     this.#pollDue = false
-    const failed = await this.#poller.askAll(this.#owner.ids(), answer => this.#takeAnswer(answer))
+    const ids = this.#owner.ids()
+    this.#polled = new Set(ids)
+    const failed = await this.#poller.askAll(ids, answer => this.#takeAnswer(answer))
     if (!this.#polling) return
     const wait = this.#owner.interval() * (0.8 + 0.4 * Math.random())
-    this.#pollAfter(Math.max(wait, failed?.retryAfter ?? 0))
+    this.#pollAt = 0
+    this.#pollAfter(Math.max(this.#isPollLate() ? Math.random() * SOON : wait, failed?.retryAfter ?? 0))
+    // Polled beside a socket that has no room for all of it: the rest is live.
+    if (this.status === 'live') return
     if (!failed) this.#set('polling')
     else {
       this.#set('reconnecting', failed.error)

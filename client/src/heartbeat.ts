@@ -13,6 +13,8 @@ const LATE = 2_000
 export class Heartbeat {
   #timer: ReturnType<typeof setTimeout> | undefined
   #heardAt = Date.now()
+  /** When a question that is open must be answered; 0: none is. Not told by clocks, which are coarse in some browsers. */
+  #due = 0
 
   readonly #ping: () => void
   readonly #dead: () => void
@@ -26,11 +28,13 @@ export class Heartbeat {
   /** Something came. Cheap: no timer is touched. */
   heard(): void {
     this.#heardAt = Date.now()
+    this.#due = 0
   }
 
   /** Asks now. */
   doubt(): void {
-    this.#ask(DOUBT)
+    // Asked again and again, a dead socket would live for ever.
+    if (!this.#due || this.#due > Date.now() + DOUBT) this.#ask(DOUBT)
   }
 
   stop(): void {
@@ -46,11 +50,12 @@ export class Heartbeat {
 
   #ask(patience: number): void {
     clearTimeout(this.#timer)
-    const askedAt = Date.now()
+    const due = Date.now() + patience
+    this.#due = due
     this.#ping()
     this.#timer = setTimeout(() => {
-      if (this.#heardAt > askedAt) this.#listen()
-      else if (Date.now() > askedAt + patience + LATE) this.#ask(patience)
+      if (!this.#due) this.#listen()
+      else if (Date.now() > due + LATE) this.#ask(patience)
       else this.#dead()
     }, patience)
   }

@@ -63,7 +63,7 @@ export function resolve(options: ClientOptions): Resolved {
     releaseDelay: number('releaseDelay', 0, 1_000),
     logger: options.logger === undefined ? (development ? consoleLogger : null) : options.logger,
     development,
-    WebSocket: Implementation as typeof WebSocket,
+    WebSocket: Implementation as unknown as typeof WebSocket,
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     problem: problems.length ? createError('configuration', problems.join('; ')) : null,
   }

@@ -61,12 +61,15 @@ export function createPoller(
       let failed: Unanswered | null = null
       let token = tokens.current
       let renewed = false
+      // The address that answered, so that one which hangs is waited for once a round.
+      let at = 0
       for (let from = 0; from < ids.length; from += IDS_PER_CALL) {
         failed = null
-        for (const url of urls) {
+        for (; at < urls.length; at++) {
+          const url = urls[at] ?? ''
           const part = ids.slice(from, from + IDS_PER_CALL)
           let polled = await ask(url, part, token)
-          if (polled.error && polled.status === 401 && !renewed) {
+          if (polled.error && polled.status === 401 && !renewed && tokens.renewable) {
             renewed = true
             token = await tokens.get('expired').catch(() => token)
             polled = await ask(url, part, token)

@@ -1,5 +1,6 @@
 // One WebSocket from its handshake to its end. The rule: it tells of its end exactly once, whatever ends it, and nothing
-// after that.
+// after that. (Not a library's: `partysocket` makes its first retry without a wait, cannot draw a wait from the close code, and
+// keeps what is sent while it is down.)
 
 import { Heartbeat } from './heartbeat'
 import { parseMessage } from './wire'

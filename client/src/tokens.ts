@@ -6,6 +6,8 @@ import type { ClientOptions, TokenContext } from './types'
 
 /** How long `getToken` may take, in milliseconds; the way back must not hang on it. */
 const DEADLINE = 30_000
+/** What may stand after `Bearer` (RFC 6750 §2.1), and is a subprotocol too. */
+const TOKEN = /^[\w.~+/=-]+$/
 
 export class Tokens {
   #pending: { reason: TokenContext['reason']; token: Promise<string | null> } | null = null
@@ -40,8 +42,11 @@ export class Tokens {
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error(`no token within ${DEADLINE / 1000} s`)), DEADLINE)
       })
-      this.current = (await Promise.race([this.#getToken?.({ reason }), late])) || null
-      return this.current
+      const token = (await Promise.race([this.#getToken?.({ reason }), late])) || null
+      // An error page, say: a browser would refuse to send it, and repeat it in its complaint.
+      if (token !== null && !TOKEN.test(token)) throw new Error('what it gave is no token')
+      this.current = token
+      return token
     } catch (error) {
       throw createError('token', `getToken failed: ${error instanceof Error ? error.message : error}`)
     } finally {

@@ -62,6 +62,7 @@ export interface Update {
   readonly field: Field
   /** The absolute count. */
   readonly value: number
+  /** Of its counter; 0 for an invented change, which has none. */
   readonly version: number
   /** When it was committed, in milliseconds since the epoch. */
   readonly timestamp: number
@@ -92,7 +93,10 @@ export interface Snapshot {
 }
 
 export interface WatchOptions {
-  /** How often to poll while the socket is down, in milliseconds; the smallest among all watchers counts. */
+  /**
+   * How often to poll while the socket is down, in milliseconds, from 100 to a day; the smallest among all watchers
+   * counts. One outside of that is the client's.
+   */
   interval?: number | undefined
 }
 
@@ -107,14 +111,14 @@ export interface AnalyticsView {
   read(contentId: string, contentType?: string): ContentAnalytics | undefined
   /** Calls back at once with every change. */
   onUpdate(listener: (update: Update) => void): () => void
-  /** Asks for everything watched now, by HTTP. */
+  /** Asks for everything watched now, by HTTP. Rejects with an {@link AnalyticsError} when no address answers. */
   refetch(): Promise<void>
 }
 
 export interface AnalyticsClient {
   /** As in {@link AnalyticsView.watch}, in a scope. */
   watch(ids: readonly string[], scope?: Scope, options?: WatchOptions): () => void
-  /** Calls back after anything changed in any scope, at most once per animation frame. */
+  /** Calls back after anything changed in any scope, at most once per animation frame and scope. */
   subscribe(listener: () => void): () => void
   /** The state in a scope; without one, the worst among all scopes that are watched. */
   getSnapshot(scope?: Scope): Snapshot
@@ -150,6 +154,8 @@ export interface ClientOptions {
   releaseDelay?: number | undefined
   /** `null` for silence. By default the console in development, silence in production. */
   logger?: Logger | null | undefined
-  WebSocket?: unknown
+  /** In place of the global one, which there is not before Node 22: there, the one of the package `ws`. */
+  WebSocket?: (new (url: string, protocols?: string[]) => object) | undefined
+  /** In place of the global one. */
   fetch?: typeof fetch | undefined
 }

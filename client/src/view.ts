@@ -5,6 +5,7 @@ import { Content } from './content'
 import type { Counter, Counters } from './counters'
 import { Feed } from './feed'
 import { oncePerFrame } from './frame'
+import { Listeners } from './listeners'
 import type { Resolved } from './options'
 import type { PerformanceConfig } from './performance'
 import type { Poller } from './poller'
@@ -25,6 +26,8 @@ export interface Shared {
   rebased(): void
   /** A counter changed, in whichever view it was heard. */
   news(counter: Counter, change: Change, source: Source): void
+  /** Something is watched. */
+  watching(): void
   /** Some content is watched no more. */
   released(): void
   live(): void
@@ -35,8 +38,8 @@ export class View implements AnalyticsView {
   readonly feed: Feed
   readonly #contents = new Map<string, Content>()
   readonly #intervals = new Map<symbol, number>()
-  readonly #listeners = new Set<() => void>()
-  readonly #updateListeners = new Set<(update: Update) => void>()
+  readonly #listeners = new Listeners<void>()
+  readonly #updateListeners = new Listeners<Update>()
   #snapshot: Snapshot = INITIAL
   #lastUpdatedAt: number | null = null
   #syncing = false
@@ -68,6 +71,7 @@ export class View implements AnalyticsView {
         for (const content of this.#contents.values()) content.clear()
       },
       simulate: () => this.#simulate(),
+      settle: () => this.#settle(),
       changed: () => this.#changed(),
     })
   }
@@ -79,6 +83,7 @@ export class View implements AnalyticsView {
   watch(ids: readonly string[], options: WatchOptions = {}): () => void {
     const watched = [...new Set(ids)].filter(id => this.#isId(id))
     const watcher = Symbol()
+    this.#shared.watching()
     const interval = Number(options.interval)
     this.#intervals.set(watcher, interval >= 100 && interval <= 86_400_000 ? interval : this.#shared.options.interval)
     for (const id of watched) this.#contentOf(id).references++
@@ -97,16 +102,11 @@ export class View implements AnalyticsView {
   }
 
   subscribe(listener: () => void): () => void {
-    // A function of its own each time: the same listener may subscribe twice.
-    const own = () => listener()
-    this.#listeners.add(own)
-    return () => this.#listeners.delete(own)
+    return this.#listeners.add(listener)
   }
 
   onUpdate(listener: (update: Update) => void): () => void {
-    const own = (update: Update) => listener(update)
-    this.#updateListeners.add(own)
-    return () => this.#updateListeners.delete(own)
+    return this.#updateListeners.add(listener)
   }
 
   getSnapshot(): Snapshot {
@@ -166,7 +166,7 @@ export class View implements AnalyticsView {
       ...(organizationId !== undefined && { organizationId }),
       ...(clientId !== undefined && { clientId }),
     }
-    this.#tell({ contentId, ...tenant, field, value, version, timestamp, source })
+    this.#updateListeners.tell({ contentId, ...tenant, field, value, version, timestamp, source })
     this.#changed()
   }
 
@@ -238,10 +238,6 @@ export class View implements AnalyticsView {
     this.#changed()
   }
 
-  #tell(update: Update): void {
-    for (const listener of this.#updateListeners) listener(update)
-  }
-
   #nextSimulation(): void {
     clearTimeout(this.#simulation)
     this.#simulation = setTimeout(() => {
@@ -260,7 +256,14 @@ export class View implements AnalyticsView {
       const shown = this.read(contentId)
       for (const field of FIELDS) {
         if (!increments[field] || !shown) continue
-        this.#tell({ contentId, field, value: shown[field], version: 0, timestamp, source: 'simulated' })
+        this.#updateListeners.tell({
+          contentId,
+          field,
+          value: shown[field],
+          version: 0,
+          timestamp,
+          source: 'simulated',
+        })
       }
     }
     this.feed.source = 'simulated'
@@ -285,7 +288,7 @@ export class View implements AnalyticsView {
   #flush(): void {
     this.getSnapshot()
     if (this.feed.status === 'live') this.#shared.live()
-    for (const listener of this.#listeners) listener()
+    this.#listeners.tell()
     this.#shared.flushed()
     // Nothing comes when a trend ends: what is called trending is judged again.
     if (this.#trendTimer === undefined && this.#trends().length) {

@@ -323,7 +323,7 @@ test.each([
   [{ url: '' }, 'url must be'],
   [{ url: 'ws://localhost/analytics', interval: 5 }, 'interval must be'],
   [{ url: 'ws://localhost/analytics', releaseDelay: Number.NaN }, 'releaseDelay must be'],
-  [{ url: 'ws://localhost/analytics', WebSocket: 7 }, 'WebSocket must be'],
+  [{ url: 'ws://localhost/analytics', WebSocket: 7 as never }, 'WebSocket must be'],
 ])('options that are wrong are an error that names them: %j', async (options, text) => {
   const client = testClient(options)
   client.watch(['a'])
