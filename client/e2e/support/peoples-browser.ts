@@ -15,7 +15,9 @@ export const test = base.extend({
   // biome-ignore lint/correctness/noEmptyPattern: the runner reads from the pattern which fixtures this one needs
   page: async ({}, use) => {
     const profile = await mkdtemp(path.join(tmpdir(), 'counts-profile-'))
-    const args = [...(CHROMIUM.args ?? []), '--headless', '--remote-debugging-port=0', `--user-data-dir=${profile}`]
+    // Without a first tab: connecting while that one loads can hang.
+    const own = ['--headless', '--no-startup-window', '--remote-debugging-port=0', `--user-data-dir=${profile}`]
+    const args = [...(CHROMIUM.args ?? []), ...own]
     const child = spawn(CHROMIUM.executablePath ?? 'chromium', args, { stdio: ['ignore', 'ignore', 'pipe'] })
     const ended = once(child, 'exit')
     try {
