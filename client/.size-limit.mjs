@@ -1,22 +1,25 @@
 // What a page pays, minified and gzipped. The rule: a limit is what is needed today and a little air; who raises one says why.
 
-const minified = {
+const weigh = (name, path, limit, external = []) => ({
+  name,
+  path,
+  limit,
   gzip: true,
   modifyEsbuildConfig: config => ({
     ...config,
     format: 'esm',
     target: 'es2022',
     define: { ...config.define, 'process.env.NODE_ENV': '"production"' },
-    // Bindings are weighed without the core that they share.
-    ...(config.entryPoints?.[0]?.match(/(react|query)\.mjs$/) && {
-      external: ['react', '@tanstack/*', './defaults-*', './error-*', './wire.gen-*', './performance-*'],
-    }),
+    external,
   }),
-}
+})
+
+/** What a binding shares with the core: files that both import, and what the application brings. */
+const shared = ['react', '@tanstack/*', './client-*', './error-*', './wire.gen-*', './performance-*']
 
 export default [
-  { name: 'core', path: 'dist/index.mjs', limit: '9.1 kB', ...minified },
-  { name: 'react, without the core', path: 'dist/react.mjs', limit: '2 kB', ...minified },
-  { name: 'query, without the core', path: 'dist/query.mjs', limit: '2 kB', ...minified },
-  { name: 'performance alone', path: 'dist/performance.mjs', limit: '1.5 kB', ...minified },
+  weigh('core', 'dist/index.mjs', '9.5 kB'),
+  weigh('react, without the core', 'dist/react.mjs', '2 kB', shared),
+  weigh('query, without the core', 'dist/query.mjs', '2 kB', shared),
+  weigh('performance alone', 'dist/performance.mjs', '1.5 kB'),
 ]

@@ -1,7 +1,6 @@
 // The entry point without React.
 
 export { createAnalyticsClient } from './client'
-export { defaultClient, defaultScope } from './defaults'
 export type {
   AnalyticsClient,
   AnalyticsError,
