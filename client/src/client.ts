@@ -69,7 +69,8 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
 
   function view(scope: Scope = {}, { simulate = false }: { simulate?: boolean | undefined } = {}): View {
     const { organizationId, clientId } = scope
-    const key = JSON.stringify([organizationId, clientId, simulate])
+    // An empty one is as good as none.
+    const key = JSON.stringify([organizationId || null, clientId || null, simulate])
     let found = views.get(key)
     if (!found) {
       const own = { ...(organizationId && { organizationId }), ...(clientId && { clientId }) }

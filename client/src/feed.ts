@@ -4,13 +4,13 @@
 import { afterClose, backoff, later } from './backoff'
 import { createError } from './error'
 import type { Resolved } from './options'
-import type { Poller } from './poller'
+import type { Poller, Unanswered } from './poller'
+import { Polls } from './polls'
 import { Renewal } from './renewal'
 import { Socket } from './socket'
 import { subscriptionMessages } from './subscription'
 import { expiryOf, type Tokens } from './tokens'
 import type { AnalyticsError, Source, Status, TokenContext } from './types'
-import { isHidden } from './wake'
 import type { Change, ContentAnswer } from './wire'
 import type { ServerMessage } from './wire.gen'
 
@@ -18,8 +18,10 @@ import type { ServerMessage } from './wire.gen'
 const GOOD = 10_000
 /** The first poll comes within this time after the socket was lost, in milliseconds. */
 const FIRST_POLL = 2_000
-/** And within this one after something more is watched meanwhile. */
-const SOON = 250
+/** Or when an attempt takes longer than this, in milliseconds: whatever it hangs on, the page is not to wait for it. */
+const HESITATION = 3_000
+/** How long an edge may take to answer a subscription, in milliseconds. What accepts a socket need not be one. */
+const ANSWER = 10_000
 /** An id of which the edge said nothing for so long after `subscribed`, in milliseconds, was never counted. */
 const SILENT = 1_000
 
@@ -61,15 +63,11 @@ export class Feed {
   #base = 0
   #scopeInForce: string | null = null
   #retryTimer: Timer
-  #pollTimer: Timer
-  /** Polls are under way or planned. */
-  #polling = false
-  /** When the next poll is planned. */
-  #pollAt = 0
-  /** What the last one asked for. */
-  #polled: ReadonlySet<string> = new Set()
-  /** A poll waits for the page to be seen. */
-  #pollDue = false
+  #answerTimer: Timer
+  /** The edge asked not to come before. */
+  #notBefore = 0
+  /** When the token ends that the socket was opened with. */
+  #tokenEnds: number | null = null
   /** The page was put aside. */
   #parked = false
 
@@ -80,6 +78,7 @@ export class Feed {
   readonly #poller: Poller
   readonly #owner: FeedOwner
   readonly #renewal: Renewal
+  readonly #polls: Polls
 
   constructor(
     options: Resolved,
@@ -93,6 +92,12 @@ export class Feed {
     this.#tokens = tokens
     this.#poller = poller
     this.#owner = owner
+    this.#polls = new Polls(poller, {
+      ids: () => owner.ids(),
+      interval: () => owner.interval(),
+      takeAnswer: answer => this.#takeAnswer(answer),
+      polled: failed => this.#polled(failed),
+    })
     this.#renewal = new Renewal(
       tokens,
       token => this.#socket?.send({ type: 'authenticate', token }),
@@ -106,7 +111,7 @@ export class Feed {
     if (!ids.length) this.stop()
     else if (!this.#running) this.start()
     else if (this.#open) this.#subscribe()
-    else if (this.#polling && !this.#pollDue && this.#isPollLate()) this.#pollAfter(Math.random() * SOON)
+    else this.#polls.hurry()
   }
 
   start(): void {
@@ -128,8 +133,9 @@ export class Feed {
   now(): void {
     if (!this.#running || this.status === 'failed') return
     if (this.#socket) this.#socket.doubt()
-    else if (this.#retryTimer !== undefined || this.#parked) void this.#connect('connect')
-    if (this.#pollDue) void this.#poll()
+    else if ((this.#retryTimer !== undefined && Date.now() >= this.#notBefore) || this.#parked)
+      void this.#connect('connect')
+    this.#polls.woke()
   }
 
   doubt(): void {
@@ -173,7 +179,7 @@ export class Feed {
     this.#attempt++
     this.#socket?.close()
     this.#down()
-    this.#stopPolling()
+    this.#polls.stop()
   }
 
   /** There is no socket. */
@@ -182,6 +188,7 @@ export class Feed {
     this.#open = false
     this.#asked = null
     clearTimeout(this.#retryTimer)
+    clearTimeout(this.#answerTimer)
     this.#renewal.stop()
     this.#retryTimer = undefined
   }
@@ -205,6 +212,7 @@ export class Feed {
       return
     }
     if (attempt !== this.#attempt) return
+    if (this.status !== 'live') this.#polls.start(HESITATION)
     this.#options.logger?.debug('connection: opening', this.#options.url)
     try {
       this.#socket = new Socket(this.#options.WebSocket, this.#options.url, token, {
@@ -222,14 +230,18 @@ export class Feed {
 
   #opened(token: string | null): void {
     this.#open = true
+    this.#tokenEnds = token === null ? null : expiryOf(token)
+    this.#answerTimer = setTimeout(() => {
+      this.#socket?.close()
+      this.#lost(createError('network', 'what answers there is no edge, or it hangs'), backoff(this.#inVain))
+    }, ANSWER)
     this.#subscribe()
-    this.#renewal.plan(token ? expiryOf(token) : null)
   }
 
   /** Brings the open socket's subscription to what is wanted. */
   #subscribe(): void {
     const ids = this.#owner.ids()
-    if (this.status === 'live' && !this.#asked) this.#stopPolling()
+    if (this.status === 'live' && !this.#asked) this.#polls.stop()
     for (const message of subscriptionMessages(this.#asked, ids, this.#scope)) {
       this.#socket?.send(message)
       this.#options.logger?.debug('subscription', message)
@@ -245,11 +257,11 @@ export class Feed {
       case 'connected':
         // Applied with the answer to `subscribe`, which the values follow: else the page would show nothing in between.
         this.#base = message.base
-        return
+        return this.#renewal.plan(this.#tokenEnds, message.timestamp)
       case 'subscribed':
         return this.#subscribed(message.contentIds, `${message.organizationId ?? ''}\0${message.clientId ?? ''}`)
       case 'authenticated':
-        this.#renewal.plan(message.expiresAt)
+        this.#renewal.plan(message.expiresAt, message.timestamp)
         return this.#set(this.status, null)
       case 'error':
         return this.#told(createError(message.code, message.error))
@@ -258,6 +270,7 @@ export class Feed {
   }
 
   #subscribed(ids: readonly string[], scope: string): void {
+    clearTimeout(this.#answerTimer)
     this.#owner.rebase(this.#base)
     this.#owner.settle()
     if (this.#scopeInForce !== null && this.#scopeInForce !== scope) this.#owner.rescope()
@@ -265,7 +278,7 @@ export class Feed {
     const attempt = this.#attempt
     setTimeout(() => attempt === this.#attempt && this.#open && this.#owner.confirm(ids), SILENT)
     if (this.status === 'live') return
-    this.#stopPolling()
+    this.#polls.stop()
     this.#refused = false
     this.#liveSince = Date.now()
     this.#set('live', null, 'socket')
@@ -275,10 +288,11 @@ export class Feed {
   #told(error: AnalyticsError): void {
     this.#options.logger?.warn(`the edge: ${error.message}`, error.code)
     if (error.code === 'forbidden') return this.#fail(error)
+    clearTimeout(this.#answerTimer)
     // The next change of what is watched may fit: it says all of it anew.
     const isCrowded = error.code === 'too_many_ids'
     if (isCrowded) this.#asked = null
-    if (isCrowded || this.status !== 'live') this.#startPolling(0)
+    if (isCrowded || this.status !== 'live') this.#polls.start(0)
     this.#set(this.status, error)
   }
 
@@ -300,7 +314,8 @@ export class Feed {
     if (polled.answer) {
       this.#takeAnswer(polled.answer)
       const error = createError('network', 'the edge answers, but no WebSocket gets through to it')
-      return this.#lost(error, backoff(this.#inVain), 'connect', this.#owner.interval())
+      this.#lost(error, backoff(this.#inVain))
+      return this.#set('polling')
     }
     const { status, retryAfter, error } = polled
     if (status === 401 && !this.#refused && this.#tokens.renewable) {
@@ -309,62 +324,26 @@ export class Feed {
     } else if (status === 401 || status === 403) {
       this.#fail(error)
     } else {
+      this.#notBefore = Date.now() + retryAfter
       this.#lost(error, status === 429 || status === 503 ? later(retryAfter, this.#inVain) : backoff(this.#inVain))
     }
   }
 
-  #lost(error: AnalyticsError, wait: number, reason: TokenContext['reason'] = 'connect', pollIn?: number): void {
+  #lost(error: AnalyticsError, wait: number, reason: TokenContext['reason'] = 'connect'): void {
     this.#down()
     this.#inVain++
+    this.#options.logger?.info('connection: next attempt', { inMs: Math.round(wait) })
     this.#retryTimer = setTimeout(() => void this.#connect(reason), wait)
-    this.#startPolling(pollIn ?? Math.random() * Math.min(FIRST_POLL, this.#owner.interval()))
-    this.#set(this.status === 'polling' || pollIn ? 'polling' : 'reconnecting', error)
+    this.#polls.start(Math.random() * Math.min(FIRST_POLL, this.#owner.interval()))
+    this.#set(this.status === 'polling' ? 'polling' : 'reconnecting', error)
   }
 
-  #startPolling(wait: number): void {
-    if (this.#polling) return
-    this.#polling = true
-    this.#pollAfter(wait)
-  }
-
-  #stopPolling(): void {
-    this.#polling = this.#pollDue = false
-    clearTimeout(this.#pollTimer)
-  }
-
-  /** Somebody came who would wait too long for the poll that is planned. */
-  #isPollLate(): boolean {
-    return (
-      this.#pollAt > Date.now() + this.#owner.interval() * 1.2 || this.#owner.ids().some(id => !this.#polled.has(id))
-    )
-  }
-
-  #pollAfter(wait: number): void {
-    clearTimeout(this.#pollTimer)
-    this.#pollAt = Date.now() + wait
-    this.#pollTimer = setTimeout(() => {
-      if (isHidden()) this.#pollDue = true
-      else void this.#poll()
-    }, wait)
-  }
-
-  /** One round; the next one follows while there is no socket. */
-  async #poll(): Promise<void> {
-    this.#pollDue = false
-    const ids = this.#owner.ids()
-    this.#polled = new Set(ids)
-    const failed = await this.#poller.askAll(ids, answer => this.#takeAnswer(answer))
-    if (!this.#polling) return
-    const wait = this.#owner.interval() * (0.8 + 0.4 * Math.random())
-    this.#pollAt = 0
-    this.#pollAfter(Math.max(this.#isPollLate() ? Math.random() * SOON : wait, failed?.retryAfter ?? 0))
+  #polled(failed: Unanswered | null): void {
     // Polled beside a socket that has no room for all of it: the rest is live.
-    if (this.status === 'live') return
-    if (!failed) this.#set('polling')
-    else {
-      this.#set('reconnecting', failed.error)
-      if (this.#options.development) this.#owner.simulate()
-    }
+    if (this.status === 'live' || this.status === 'failed') return
+    if (!failed) return this.#set('polling')
+    this.#set('reconnecting', failed.error)
+    if (this.#options.development) this.#owner.simulate()
   }
 
   #takeAnswer(answer: ContentAnswer): void {

@@ -2,12 +2,14 @@
 // once, and nothing is asked while nobody looks.
 
 import { answerError, createError } from './error'
+import { retryAfter } from './retry-after'
 import type { Tokens } from './tokens'
 import type { AnalyticsError, Scope } from './types'
 import { type ContentAnswer, parseContent } from './wire'
 
-/** How many ids one call may name. */
+/** How many ids one call may name, and in how many characters of an address: servers refuse long ones, some above 8 KB. */
 const IDS_PER_CALL = 100
+const CHARACTERS_PER_CALL = 4_000
 /** How long an answer may take, in milliseconds. */
 const DEADLINE = 10_000
 
@@ -22,7 +24,7 @@ export interface Unanswered {
 export type Polled = { answer: ContentAnswer; error?: undefined } | Unanswered
 
 export interface Poller {
-  /** One call to one address, for at most {@link IDS_PER_CALL} ids. */
+  /** One call to one address, for as many of the ids as fit. */
   ask(url: string, ids: readonly string[], token: string | null): Promise<Polled>
   /** Everything, from the first address that answers. `take` gets each part as it comes; the last failure is returned. */
   askAll(ids: readonly string[], take: (answer: ContentAnswer) => void): Promise<Unanswered | null>
@@ -34,8 +36,11 @@ export function createPoller(
   tokens: Tokens,
   fetch: typeof globalThis.fetch,
 ): Poller {
+  // The address that answered last is asked first, so that one which hangs is not waited for in every call.
+  let at = 0
+
   const ask: Poller['ask'] = async (url, ids, token) => {
-    const query = new URLSearchParams(ids.slice(0, IDS_PER_CALL).map(id => ['id', id]))
+    const query = new URLSearchParams(fitting(ids).map(id => ['id', id]))
     if (scope.organizationId) query.set('organizationId', scope.organizationId)
     if (scope.clientId) query.set('clientId', scope.clientId)
     try {
@@ -47,8 +52,8 @@ export function createPoller(
       const body: unknown = await response.json().catch(() => null)
       const answer = response.ok ? parseContent(body) : null
       if (answer) return { answer }
-      const retryAfter = Number(response.headers.get('retry-after')) * 1000 || 0
-      return { status: response.status, retryAfter, error: answerError(response.status, body) }
+      const { status, headers } = response
+      return { status, retryAfter: retryAfter(headers), error: answerError(status, body) }
     } catch (error) {
       // A browser tells a page nothing more, neither of a dead edge nor of an origin that the edge does not allow.
       return { status: 0, retryAfter: 0, error: createError('network', `${url} does not answer this page (${error})`) }
@@ -58,16 +63,13 @@ export function createPoller(
   return {
     ask,
     async askAll(ids, take) {
-      let failed: Unanswered | null = null
       let token = tokens.current
       let renewed = false
-      // The address that answered, so that one which hangs is waited for once a round.
-      let at = 0
-      for (let from = 0; from < ids.length; from += IDS_PER_CALL) {
-        failed = null
-        for (; at < urls.length; at++) {
+      for (let rest = ids; rest.length > 0; ) {
+        const part = fitting(rest)
+        let failed: Unanswered | null = null
+        for (let tries = 0; tries < urls.length; tries++) {
           const url = urls[at] ?? ''
-          const part = ids.slice(from, from + IDS_PER_CALL)
           let polled = await ask(url, part, token)
           if (polled.error && polled.status === 401 && !renewed && tokens.renewable) {
             renewed = true
@@ -79,10 +81,22 @@ export function createPoller(
             take(polled.answer)
             break
           }
+          at = (at + 1) % urls.length
         }
         if (failed) return failed
+        rest = rest.slice(part.length)
       }
-      return failed
+      return null
     },
   }
+}
+
+/** As many of the ids, from the first, as one call takes. */
+function fitting(ids: readonly string[]): readonly string[] {
+  let characters = 0
+  const end = ids.findIndex((id, index) => {
+    characters += encodeURIComponent(id).length + 4
+    return index > 0 && (index >= IDS_PER_CALL || characters > CHARACTERS_PER_CALL)
+  })
+  return end < 0 ? ids : ids.slice(0, end)
 }

@@ -51,10 +51,10 @@ export class Socket {
     }
     socket.onmessage = ({ data }) => {
       if (this.#ended) return
-      this.#heartbeat?.heard()
       const message = parseMessage(data)
-      if (message) events.message(message)
-      else events.garbage()
+      if (!message) return events.garbage()
+      this.#heartbeat?.heard()
+      events.message(message)
     }
     socket.onclose = ({ code, reason }) => end(code, reason)
     // Always followed by a close event; without a listener some implementations throw.

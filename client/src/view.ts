@@ -292,11 +292,14 @@ export class View implements AnalyticsView {
     this.#shared.flushed()
     // Nothing comes when a trend ends: what is called trending is judged again.
     if (this.#trendTimer === undefined && this.#trends().length) {
-      this.#trendTimer = setTimeout(() => {
-        this.#trendTimer = undefined
-        for (const content of this.#trends()) content.touch()
-        this.#changed()
-      }, this.#shared.config.trending.windowMs / 4)
+      this.#trendTimer = setTimeout(
+        () => {
+          this.#trendTimer = undefined
+          for (const content of this.#trends()) content.touch()
+          this.#changed()
+        },
+        Math.min(this.#shared.config.trending.windowMs / 4, 86_400_000),
+      )
     }
   }
 

@@ -34,12 +34,12 @@ const isCounter = (of: Unknown): boolean =>
   isCount(of.timestamp)
 
 const checks: Record<ServerMessage['type'], (message: Unknown) => boolean> = {
-  connected: message => isCount(message.base),
+  connected: message => isCount(message.base) && isCount(message.timestamp),
   subscribed: message => Array.isArray(message.contentIds),
   analytics_update: message =>
     isCounter(message) && isCount(message.value) && (FIELDS as readonly unknown[]).includes(message.field),
   pong: () => true,
-  authenticated: message => isCount(message.expiresAt),
+  authenticated: message => isCount(message.expiresAt) && isCount(message.timestamp),
   error: message => isText(message.error) && isText(message.code),
 }
 

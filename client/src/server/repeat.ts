@@ -1,6 +1,8 @@
 // Making a call until its answer is final. The rule: only calls that may be repeated come here; every attempt is bounded
 // in time, all of them together too, and between two lies at least what the edge asked for.
 
+import { retryAfter } from '../retry-after'
+
 /** The first wait is up to this long, each later one up to twice the one before, in milliseconds. */
 const FIRST_WAIT = 100
 
@@ -106,11 +108,4 @@ function mayHaveActed(last: Answer | Error): boolean {
 function waitAfter(last: Answer | Error, made: number): number {
   const jitter = Math.random() * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (made - 1))
   return last instanceof Error ? jitter : jitter + retryAfter(last.headers)
-}
-
-/** `Retry-After` (RFC 9110 §10.2.3) in milliseconds; 0 without one that can be read. */
-function retryAfter(headers: Headers): number {
-  const value = headers.get('retry-after') ?? ''
-  const wait = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
-  return Math.max(0, wait || 0)
 }

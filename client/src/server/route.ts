@@ -127,7 +127,8 @@ async function outgoing(request: Request, { getToken }: RouteOptions): Promise<{
     query.delete('token')
   } else {
     const authorization = request.headers.get('authorization')
-    if (authorization !== null) headers.set('authorization', authorization)
+    // A site behind a password of its own has another kind there, which is not the edge's to know.
+    if (authorization?.startsWith('Bearer ')) headers.set('authorization', authorization)
   }
   const search = query.toString()
   return { headers, search: search && `?${search}` }
