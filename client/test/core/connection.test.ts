@@ -1,9 +1,8 @@
-// The client against a real WebSocket server that drops, refuses, is slow, falls silent, talks garbage and says goodbye.
+// The client against a real WebSocket server that drops, is slow, falls silent, talks garbage and says goodbye.
 
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { CountedWebSocket, testClient, testEdge } from '../support/client'
-import { token } from '../support/edge'
 import { until } from '../support/until'
 
 /** Waits are drawn from the beginning of their range, so that no test waits. */
@@ -72,68 +71,6 @@ test('an id that the edge would refuse costs only itself', async () => {
   client.watch(['good', '', 'line\nbreak', 'x'.repeat(257), '\ud800', 7 as unknown as string])
   await until(() => client.view().read('good')?.views === 1, 'the good one')
   expect(edge.connections[0]?.ids).toEqual(['good'])
-})
-
-test('a lost connection is polled for, says so, and comes back with the right number', async () => {
-  const edge = await testEdge()
-  edge.count('a', 'views')
-  const client = testClient({ url: edge.wsUrl, interval: 100 })
-  const statuses: string[] = []
-  client.subscribe(() => statuses.push(client.getSnapshot().status))
-  client.watch(['a'])
-  await until(() => client.getSnapshot().isLive, 'live')
-  await edge.down()
-  await until(() => statuses.includes('reconnecting'), 'the loss')
-  expect(client.getSnapshot()).toMatchObject({ isStale: true, error: { code: 'network' } })
-  edge.count('a', 'views', 41)
-  await edge.up()
-  await until(() => client.getSnapshot().isLive, 'live again')
-  await until(() => client.view().read('a')?.views === 42, 'the newest number')
-  expect(client.getSnapshot()).toMatchObject({ error: null, isStale: false })
-})
-
-test('while upgrades fail, polls go on at the given interval and stop when the socket is back', async () => {
-  const edge = await testEdge()
-  const other = await testEdge()
-  other.count('a', 'views', 5)
-  // The first address is that of an edge which is gone: the second one outlives it.
-  const pollUrl = [`${edge.httpUrl}/api/analytics/content`, `${other.httpUrl}/api/analytics/content`]
-  const client = testClient({ url: edge.wsUrl, pollUrl, interval: 100 })
-  await edge.down()
-  client.watch(['a'])
-  await until(() => client.getSnapshot().status === 'polling', 'polling')
-  expect(client.getSnapshot()).toMatchObject({ source: 'poll', isStale: false, isLive: false })
-  expect(client.view().read('a')?.views).toBe(5)
-  other.count('a', 'views', 1)
-  await until(() => client.view().read('a')?.views === 6, 'the next poll')
-  await edge.up()
-  await until(() => client.getSnapshot().isLive, 'live')
-  const polls = other.requests.length
-  await until(() => edge.open.length === 1, 'the socket')
-  const before = performance.now()
-  await until(() => performance.now() - before > 400, 'four intervals')
-  expect(other.requests.length).toBe(polls)
-})
-
-test('a slow poll that lands after a fresh push changes nothing', async () => {
-  const edge = await testEdge()
-  edge.count('a', 'views', 1)
-  let land = () => {}
-  const slow: typeof fetch = async (input, init) => {
-    const response = await fetch(input, init)
-    if (String(input).includes('/content')) await new Promise<void>(resolve => (land = resolve))
-    return response
-  }
-  const client = testClient({ url: edge.wsUrl, fetch: slow })
-  client.watch(['a'])
-  await until(() => client.view().read('a')?.views === 1, 'the snapshot')
-  const poll = client.view().refetch()
-  await until(() => edge.requests.some(({ url }) => url.includes('/content')), 'the answer on its way')
-  edge.count('a', 'views', 9)
-  await until(() => client.view().read('a')?.views === 10, 'the push')
-  land()
-  await poll
-  expect(client.view().read('a')?.views).toBe(10)
 })
 
 test('garbage is passed over, and the connection lives', async () => {
@@ -217,117 +154,10 @@ test.each([
   await until(() => client.getSnapshot().isLive, 'live again')
 })
 
-test('a store that was wiped wins over what the page remembers', async () => {
-  const edge = await testEdge()
-  const fresh = await testEdge({ base: 9_000_000 })
-  edge.count('a', 'views', 500)
-  fresh.count('a', 'views', 2)
-  const client = testClient({ url: edge.wsUrl, pollUrl: `${fresh.httpUrl}/api/analytics/content` })
-  client.watch(['a', 'b'])
-  edge.count('b', 'likes', 3)
-  await until(() => client.view().read('a')?.views === 500 && client.view().read('b')?.likes === 3, 'the old store')
-  await client.view().refetch()
-  expect(client.view().read('a')?.views).toBe(2)
-  expect(client.view().read('b')).toMatchObject({ likes: 0, counters: [] })
-})
-
 test('an id that nobody ever counted is shown with zeros once the edge has told all', async () => {
   const edge = await testEdge()
   const client = testClient({ url: edge.wsUrl })
   client.watch(['never'])
   await until(() => client.view().read('never'), 'the zeros')
   expect(client.view().read('never')).toMatchObject({ views: 0, updatedAt: null, counters: [] })
-})
-
-test('a token that ends is renewed on the same connection', async () => {
-  let minted = 0
-  const soon = () => token({ exp: Math.floor(Date.now() / 1000) + 2, n: ++minted })
-  const edge = await testEdge({
-    judge: given => (given ? { expiresAt: Date.now() + 2_000 } : { status: 401, code: 'unauthorized' as const }),
-  })
-  const client = testClient({ url: edge.wsUrl, getToken: soon })
-  client.watch(['a'])
-  await until(() => edge.connections[0]?.received.some(message => message.type === 'authenticate'), 'the renewal')
-  expect(edge.upgrades).toBe(1)
-  expect(client.getSnapshot().isLive).toBe(true)
-})
-
-test('4401 brings a fresh token at once', async () => {
-  const reasons: string[] = []
-  const edge = await testEdge()
-  const client = testClient({ url: edge.wsUrl, getToken: ({ reason }) => `t${reasons.push(reason)}` })
-  client.watch(['a'])
-  await until(() => client.getSnapshot().isLive, 'live')
-  edge.close(4401)
-  await until(() => edge.upgrades === 2, 'the second connection')
-  await until(() => client.getSnapshot().isLive, 'live again')
-  expect(reasons).toEqual(['connect', 'expired'])
-  expect(edge.connections[1]?.token).toBe('t2')
-})
-
-test('a refused token is renewed once, then it is over, with the edge’s reason', async () => {
-  const reasons: string[] = []
-  const edge = await testEdge({ judge: () => ({ status: 401, code: 'unauthorized', error: 'the signature is wrong' }) })
-  const client = testClient({ url: edge.wsUrl, getToken: ({ reason }) => `t${reasons.push(reason)}` })
-  client.watch(['a'])
-  await until(() => client.getSnapshot().status === 'failed', 'the end')
-  expect(client.getSnapshot().error).toMatchObject({ code: 'unauthorized', message: 'the signature is wrong' })
-  expect(reasons).toEqual(['connect', 'expired'])
-})
-
-test('403 is the end at once; 503 and 429 are waited for as told', async () => {
-  const edge = await testEdge()
-  edge.refuse({ status: 503, code: 'unavailable', retryAfter: 1 })
-  const client = testClient({ url: edge.wsUrl })
-  client.watch(['a'])
-  await until(() => client.getSnapshot().error?.code === 'unavailable', 'the refusal')
-  expect(client.getSnapshot().status).toBe('reconnecting')
-  const before = edge.upgrades
-  edge.refuse({ status: 403, code: 'forbidden', error: 'this origin is not allowed' })
-  await until(() => client.getSnapshot().status === 'failed', 'the end')
-  expect(edge.upgrades).toBe(before + 1)
-  expect(client.getSnapshot().error).toMatchObject({ code: 'forbidden', message: 'this origin is not allowed' })
-})
-
-test('a getToken that fails is tried again, and named', async () => {
-  let broken = true
-  const edge = await testEdge()
-  const getToken = () => {
-    if (broken) throw new Error('no session yet')
-    return 'good'
-  }
-  const client = testClient({ url: edge.wsUrl, getToken, interval: 100 })
-  client.watch(['a'])
-  await until(() => client.getSnapshot().error?.code === 'token', 'the failure')
-  broken = false
-  await until(() => client.getSnapshot().isLive, 'live')
-  expect(edge.connections[0]?.token).toBe('good')
-})
-
-test('a scope that is forbidden is the end, and the others live', async () => {
-  const edge = await testEdge()
-  const client = testClient({ url: edge.wsUrl })
-  client.watch(['a'], { organizationId: 'acme' })
-  client.watch(['a'], { organizationId: 'other' })
-  await until(() => edge.connections.length === 2, 'two sockets')
-  await until(() => client.getSnapshot({ organizationId: 'acme' }).isLive, 'live')
-  const connection = edge.connections.find(({ scope }) => scope.organizationId === 'other')
-  connection?.send({ type: 'error', error: 'outside the token', code: 'forbidden', timestamp: 1 })
-  await until(() => client.getSnapshot({ organizationId: 'other' }).status === 'failed', 'the end of one')
-  expect(client.getSnapshot({ organizationId: 'acme' }).isLive).toBe(true)
-  expect(client.getSnapshot().status).toBe('failed')
-})
-
-test.each([
-  [{ url: 'edge.example.com' }, 'url must be'],
-  [{ url: '' }, 'url must be'],
-  [{ url: 'ws://localhost/analytics', interval: 5 }, 'interval must be'],
-  [{ url: 'ws://localhost/analytics', releaseDelay: Number.NaN }, 'releaseDelay must be'],
-  [{ url: 'ws://localhost/analytics', WebSocket: 7 as never }, 'WebSocket must be'],
-])('options that are wrong are an error that names them: %j', async (options, text) => {
-  const client = testClient(options)
-  client.watch(['a'])
-  await until(() => client.getSnapshot().status === 'failed', 'the error')
-  expect(client.getSnapshot().error).toMatchObject({ code: 'configuration' })
-  expect(client.getSnapshot().error?.message).toContain(text)
 })
