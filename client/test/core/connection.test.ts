@@ -1,8 +1,7 @@
 // The client against a real WebSocket server that drops, is slow, falls silent, talks garbage and says goodbye.
 
-import { createServer } from 'node:net'
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
-import { CountedWebSocket, testClient, testEdge } from '../support/client'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { CountedWebSocket, silentServer, testClient, testEdge } from '../support/client'
 import { until } from '../support/until'
 
 /** Waits are drawn from the beginning of their range, so that no test waits. */
@@ -109,14 +108,11 @@ test('a socket that looks alive and is dead is left after a ping without an answ
 })
 
 test('a server that accepts and never answers the handshake is given up, again and again', async () => {
-  const silent = createServer(socket => void socket.on('error', () => {}))
-  await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => void silent.close())
-  const { port } = silent.address() as { port: number }
+  const { wsUrl } = await silentServer()
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   CountedWebSocket.opened = 0
   const fetch_ = () => Promise.reject(new TypeError('fetch failed'))
-  const client = testClient({ url: `ws://127.0.0.1:${port}/analytics`, WebSocket: CountedWebSocket, fetch: fetch_ })
+  const client = testClient({ url: wsUrl, WebSocket: CountedWebSocket, fetch: fetch_ })
   client.watch(['a'])
   await until(() => CountedWebSocket.opened === 1, 'the first attempt')
   await vi.advanceTimersByTimeAsync(15_000)
@@ -161,3 +157,31 @@ test('an id that nobody ever counted is shown with zeros once the edge has told 
   await until(() => client.view().read('never'), 'the zeros')
   expect(client.view().read('never')).toMatchObject({ views: 0, updatedAt: null, counters: [] })
 })
+
+test.each(['live', 'connecting'] as const)(
+  'asked to reconnect while %s, it says so as long as the handshake takes',
+  async status => {
+    const edge = await testEdge()
+    const silent = await silentServer()
+    let url = status === 'live' ? edge.wsUrl : silent.wsUrl
+    class Turning extends CountedWebSocket {
+      constructor(_: string, protocols?: string[]) {
+        super(url, protocols)
+      }
+    }
+    const client = testClient({ url: edge.wsUrl, WebSocket: Turning })
+    client.watch(['a'])
+    await until(() => (status === 'live' ? client.getSnapshot().isLive : silent.met() === 1), status)
+    expect(client.getSnapshot().status).toBe(status)
+    const met = silent.met()
+    url = silent.wsUrl
+    client.reconnect()
+    const meanwhile = { status: status === 'live' ? 'reconnecting' : 'connecting', isLive: false }
+    expect(client.getSnapshot()).toMatchObject(meanwhile)
+    await until(() => silent.met() === met + 1, 'the handshake under way')
+    expect(client.getSnapshot()).toMatchObject(meanwhile)
+    url = edge.wsUrl
+    client.reconnect()
+    await until(() => client.getSnapshot().isLive, 'live again')
+  },
+)

@@ -58,3 +58,39 @@ test('nothing happens after its end', () => {
   expect(ping).toHaveBeenCalledTimes(1)
   expect(dead).not.toHaveBeenCalled()
 })
+
+test('an answer within the same millisecond as its question counts', () => {
+  const { ping, dead, heartbeat } = start()
+  ping.mockImplementation(() => heartbeat.heard())
+  heartbeat.doubt()
+  vi.advanceTimersByTime(120_000)
+  // The one that was asked for, and one after each silence.
+  expect(ping).toHaveBeenCalledTimes(1 + 4)
+  expect(dead).not.toHaveBeenCalled()
+})
+
+test('doubts again and again do not keep a dead socket', () => {
+  const { ping, dead, heartbeat } = start()
+  heartbeat.doubt()
+  vi.advanceTimersByTime(4_000)
+  heartbeat.doubt()
+  vi.advanceTimersByTime(999)
+  expect(dead).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(1)
+  expect(dead).toHaveBeenCalledTimes(1)
+  expect(ping).toHaveBeenCalledTimes(1)
+})
+
+test('a doubt shortens the wait for an answer that may take longer, and does not lengthen one', () => {
+  const early = start()
+  vi.advanceTimersByTime(25_000)
+  early.heartbeat.doubt()
+  expect(early.ping).toHaveBeenCalledTimes(2)
+  vi.advanceTimersByTime(5_000)
+  expect(early.dead).toHaveBeenCalledTimes(1)
+  const late = start()
+  vi.advanceTimersByTime(25_000 + 6_000)
+  late.heartbeat.doubt()
+  vi.advanceTimersByTime(4_000)
+  expect(late.dead).toHaveBeenCalledTimes(1)
+})

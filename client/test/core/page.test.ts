@@ -103,3 +103,20 @@ test('a hidden page is told of changes too, by a timer', async () => {
   edge.count('a', 'views', 2)
   await until(() => listener.mock.calls.length > 0 && client.view().read('a')?.views === 2, 'the change')
 })
+
+test('a reader who looks in every four seconds does not keep a dead socket', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0)
+  const edge = await testEdge()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'requestAnimationFrame', 'cancelAnimationFrame'] })
+  const client = testClient({ url: edge.wsUrl })
+  client.watch(['a'])
+  await until(() => client.getSnapshot().isLive, 'live')
+  const [connection] = edge.connections
+  if (connection) connection.muted = true
+  for (let times = 0; times < 3; times++) {
+    turnPage('hidden')
+    turnPage('visible')
+    await vi.advanceTimersByTimeAsync(4_000)
+  }
+  await until(() => edge.upgrades === 2, 'a new connection')
+})

@@ -1,6 +1,7 @@
 // Tokens between the client and an edge: renewed before their end, refused, forbidden, and never there for all to read.
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { ClientOptions, TokenContext } from '../../src/types'
 import { testClient, testEdge } from '../support/client'
 import { token } from '../support/edge'
 import { until } from '../support/until'
@@ -75,4 +76,64 @@ test('a scope that is forbidden is the end, and the others live', async () => {
   await until(() => client.getSnapshot({ organizationId: 'other' }).status === 'failed', 'the end of one')
   expect(client.getSnapshot({ organizationId: 'acme' }).isLive).toBe(true)
   expect(client.getSnapshot().status).toBe('failed')
+})
+
+/** A client, and everything that it ever says: its errors, and what it logs. */
+function outspoken(options: ClientOptions) {
+  const said: string[] = []
+  const hear = (...words: unknown[]) => void said.push(words.map(String).join(' '))
+  const client = testClient({ ...options, logger: { debug: hear, info: hear, warn: hear } })
+  client.subscribe(() => hear(client.getSnapshot().error))
+  return { client, said }
+}
+
+test('a getToken that gives a page is a failure of it, is tried again, and nothing repeats the page', async () => {
+  const given = ['<!doctype html><p>Sign in</p>', '<!doctype html><p>Sign in</p>', 'good']
+  const edge = await testEdge()
+  const { client, said } = outspoken({ url: edge.wsUrl, getToken: () => given.shift() })
+  client.watch(['a'])
+  await until(() => client.getSnapshot().error?.code === 'token', 'the failure')
+  expect(client.getSnapshot().status).not.toBe('failed')
+  await until(() => client.getSnapshot().isLive, 'live')
+  expect(edge.connections[0]?.token).toBe('good')
+  expect(said.join()).toContain('getToken failed')
+  expect(said.join()).not.toContain('Sign in')
+})
+
+test('a WebSocket that complains of its token is not quoted', async () => {
+  class Complaining {
+    constructor(_: string, protocols?: string[]) {
+      throw new SyntaxError(`the subprotocol '${protocols?.[1]}' is invalid`)
+    }
+  }
+  const edge = await testEdge()
+  const { client, said } = outspoken({ url: edge.wsUrl, WebSocket: Complaining, getToken: () => 'a-secret' })
+  client.watch(['a'])
+  await until(() => client.getSnapshot().status === 'failed', 'the end')
+  expect(client.getSnapshot().error).toMatchObject({ code: 'configuration' })
+  expect(client.getSnapshot().error?.message).toContain('SyntaxError')
+  expect(said.join()).not.toContain('a-secret')
+})
+
+test('the error of a renewal is gone after one that worked', async () => {
+  const edge = await testEdge()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], now: 1_700_000_000_000 })
+  const exp = Date.now() / 1_000 + 20
+  let broken = true
+  const getToken = ({ reason }: TokenContext) => {
+    if (reason === 'expired' && broken) throw new Error('no session yet')
+    return token({ exp, reason })
+  }
+  const client = testClient({ url: edge.wsUrl, getToken })
+  client.watch(['a'])
+  await until(() => client.getSnapshot().isLive, 'live')
+  await vi.advanceTimersByTimeAsync(18_000)
+  expect(client.getSnapshot()).toMatchObject({ status: 'live', error: { code: 'token' } })
+  broken = false
+  // Half of what is left, and before the silence that brings a ping.
+  await vi.advanceTimersByTimeAsync(1_000)
+  await until(() => client.getSnapshot().error === null, 'the end of the error')
+  expect(client.getSnapshot().isLive).toBe(true)
+  expect(edge.connections[0]?.token).toBe(token({ exp, reason: 'expired' }))
+  expect(edge.upgrades).toBe(1)
 })

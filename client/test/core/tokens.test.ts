@@ -44,3 +44,15 @@ test('the end of a JWT is read from it; of anything else there is none', () => {
   expect(expiryOf(token({ exp: 1_700_000_000, sub: 'ünï' }))).toBe(1_700_000_000_000)
   for (const odd of ['', 'a.b.c', 'opaque', token({ exp: 'soon' })]) expect(expiryOf(odd)).toBeNull()
 })
+
+test.each(['<!doctype html><p>Sign in</p>', 'two words', 'new\nline'])(
+  'what is no token is an error without its words: %j',
+  async page => {
+    const tokens = new Tokens(() => page)
+    await expect(tokens.get('connect')).rejects.toMatchObject({
+      code: 'token',
+      message: 'getToken failed: what it gave is no token',
+    })
+    expect(tokens.current).toBeNull()
+  },
+)

@@ -40,6 +40,8 @@ export class FakeConnection {
     /** The token that the connection was opened with, later the one that renewed it. */
     public token: string | undefined,
     grant: Grant,
+    /** How many ids may be subscribed. */
+    readonly maxIds: number,
   ) {
     this.#scope = scopeOf(grant)
     socket.on('close', code => {
@@ -109,6 +111,9 @@ export class FakeConnection {
 
   #subscribe(message: Extract<ClientMessage, { type: 'subscribe' }>): void {
     const ids = [...new Set(message.contentIds)]
+    if (new Set([...(message.mode === 'add' ? this.#ids : []), ...ids]).size > this.maxIds) {
+      return this.#refuse('too_many_ids', `contentIds must name at most ${this.maxIds} different ids`)
+    }
     const named = scopeOf({
       ...(message.organizationId != null && { organizationId: message.organizationId }),
       ...(message.clientId != null && { clientId: message.clientId }),

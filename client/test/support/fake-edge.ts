@@ -26,6 +26,8 @@ export interface FakeEdgeOptions {
   base?: number
   /** Judges the token of every call and upgrade; by default all are welcome. */
   judge?: Judge
+  /** How many ids a connection may subscribe to. */
+  maxIds?: number
 }
 
 const VECTORS = join(dirname(fileURLToPath(import.meta.url)), '../../../shared/vectors/performance.json')
@@ -62,11 +64,15 @@ export class FakeEdge {
     handleProtocols: protocols => (protocols.has('bearer') ? 'bearer' : false),
   })
   #port = 0
+  readonly #maxIds: number
   #refusal: Refusal | null = null
+  /** By path. */
+  readonly #refusals = new Map<string, Refusal>()
 
-  constructor({ base = 4_194_304, judge = () => ({}) }: FakeEdgeOptions) {
+  constructor({ base = 4_194_304, judge = () => ({}), maxIds = 1_000 }: FakeEdgeOptions) {
     this.#counters = new FakeCounters(base)
     this.#judge = judge
+    this.#maxIds = maxIds
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
   }
 
@@ -96,6 +102,11 @@ export class FakeEdge {
   /** Refuses every upgrade and every call like this, until it is told `null`. */
   refuse(refusal: Refusal | null): void {
     this.#refusal = refusal
+  }
+
+  /** Refuses every call of one path like this. */
+  refusePath(path: string, refusal: Refusal): void {
+    this.#refusals.set(path, refusal)
   }
 
   /** Ends every connection with a code, as an edge that restarts does. */
@@ -151,7 +162,7 @@ export class FakeEdge {
       return
     }
     this.#sockets.handleUpgrade(request, socket, head, accepted => {
-      this.connections.push(new FakeConnection(accepted, this.#counters, this.#judge, token, granted))
+      this.connections.push(new FakeConnection(accepted, this.#counters, this.#judge, token, granted, this.#maxIds))
     })
   }
 
@@ -167,6 +178,8 @@ export class FakeEdge {
     const url = new URL(request.url ?? '/', this.httpUrl)
     const token = tokenOf(request, url)
     this.requests.push({ url: `${url.pathname}${url.search}`, token })
+    const refusal = this.#refusals.get(url.pathname)
+    if (refusal) return reply(refusal.status, bodyOf(refusal))
     if (url.pathname === '/api/analytics/performance-config') {
       return reply(200, JSON.parse(readFileSync(VECTORS, 'utf8')).configs.development)
     }
