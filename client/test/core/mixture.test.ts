@@ -74,9 +74,11 @@ test('any mixture ends at the newest values', { timeout: 60_000 }, async () => {
       })
       const view = client.view({ organizationId: 'acme' })
       const told = new Map<string, number>()
+      // Collected, and not thrown: nobody who calls a listener fails by what it throws.
+      const steppedBack: Update[] = []
       view.onUpdate((update: Update) => {
         const key = JSON.stringify([update.contentId, update.organizationId, update.clientId, update.field])
-        expect(update.version).toBeGreaterThan(told.get(key) ?? 0)
+        if (update.version <= (told.get(key) ?? 0)) steppedBack.push(update)
         told.set(key, update.version)
       })
       let release = view.watch(ids)
@@ -116,6 +118,7 @@ test('any mixture ends at the newest values', { timeout: 60_000 }, async () => {
       }
       client.close()
       await Promise.all(edges.map(edge => edge.stop()))
+      expect(steppedBack).toEqual([])
     }),
     { numRuns: 25 },
   )

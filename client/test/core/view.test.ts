@@ -149,3 +149,19 @@ test('in development, values move on their own when nothing answers, and the fir
   await until(() => client.view().read('a')?.views === 7, 'the real value alone')
   expect(client.getSnapshot().source).toBe('socket')
 })
+
+test('what was invented is gone as soon as an edge answers, also for contents that were never counted', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const edge = await testEdge()
+  await edge.down()
+  // The socket alone brings the news: no poll is ever answered.
+  const fetch_ = () => Promise.reject(new TypeError('fetch failed'))
+  const client = testClient({ url: edge.wsUrl, interval: 100, fetch: fetch_ })
+  client.watch(['never'])
+  await until(() => (client.view().read('never')?.views ?? 0) > 0, 'the simulation')
+  await edge.up()
+  client.reconnect()
+  await until(() => client.getSnapshot().isLive, 'live')
+  expect(client.view().read('never')).toMatchObject({ views: 0, likes: 0, updatedAt: null, counters: [] })
+  expect(client.getSnapshot().source).toBe('socket')
+})
