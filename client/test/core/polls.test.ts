@@ -34,20 +34,40 @@ test('a content that appears between two polls is asked for soon', async () => {
   ])
 })
 
-test('a content that appears during a poll is asked for soon after it', async () => {
-  let land = () => {}
-  let isSlow = true
-  const slow: typeof fetch = async (input, init) => {
+/** A `fetch` whose answers wait until they are told to land; then all answers come at once. */
+function holding() {
+  let isHeld = true
+  const held: Array<() => void> = []
+  const hold: typeof fetch = async (input, init) => {
     const response = await fetch(input, init)
-    if (isSlow && response.ok) await new Promise<void>(resolve => (land = resolve))
+    if (isHeld && response.ok) await new Promise<void>(resolve => held.push(resolve))
     return response
   }
-  const { edge, client, view } = await polling({ fetch: slow })
+  const land = () => {
+    isHeld = false
+    for (const go of held.splice(0)) go()
+  }
+  return { hold, held, land }
+}
+
+test('a content that appears during a poll is asked for beside it', async () => {
+  const { hold, land } = holding()
+  const { edge, client, view } = await polling({ fetch: hold })
   await until(() => edge.requests.length === 1, 'the first poll')
   client.watch(['b'])
-  await until(() => edge.requests.length === 2, 'the second poll beside it', 3_000)
-  isSlow = false
+  await until(() => edge.requests.length === 2, 'the poll for it', 3_000)
   land()
+  await until(() => view.read('b')?.views === 4, 'the number', 3_000)
+})
+
+test('a poll that lands meanwhile does not put off the one for a content that has appeared', async () => {
+  const { hold, held, land } = holding()
+  const { client, view } = await polling({ fetch: hold })
+  await until(() => held.length === 1, 'the answer on its way')
+  vi.mocked(Math.random).mockReturnValue(1)
+  client.watch(['b'])
+  land()
+  await until(() => view.read('a')?.views === 3, 'the first poll')
   await until(() => view.read('b')?.views === 4, 'the number', 3_000)
 })
 

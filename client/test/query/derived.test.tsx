@@ -3,13 +3,18 @@
 
 import { QueryClient, useQuery } from '@tanstack/react-query'
 import { renderHook } from '@testing-library/react'
-import { expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { analyticsQueryOptions, type BindOptions, bindQueryClient } from '../../src/query'
+import { throttle } from '../../src/query/throttle'
 import type { AnalyticsClient } from '../../src/types'
 import type { FakeEdge } from '../support/fake-edge'
-import { aClient, anEdge, atEnd, pass, until } from '../support/hooks'
+import { aClient, anEdge, atEnd, until } from '../support/hooks'
 
 vi.setConfig({ testTimeout: 20_000 })
+
+/** Runs wait as long as they ever do, so that one which is called for later comes later. */
+beforeEach(() => void vi.spyOn(Math, 'random').mockReturnValue(1))
+afterEach(() => void vi.restoreAllMocks())
 
 const RANKING = ['articles', 'ranking']
 const THROTTLE = 300
@@ -23,10 +28,19 @@ interface Page {
   unbind(): void
 }
 
+/** Waits for a run that is called for now: whatever waited for its run before has had it. */
+const ran = () => new Promise<void>(resolve => throttle(resolve, THROTTLE).call())
+
+/** Counts as if it had been long ago. */
+function countedLongAgo(edge: FakeEdge): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 10 * THROTTLE })
+  edge.count('a', 'views')
+  vi.useRealTimers()
+}
+
 /** A page with a ranking, of an edge where nothing was counted just now. */
 async function page(edge: FakeEdge, options: BindOptions = {}): Promise<Page> {
-  edge.count('a', 'views')
-  await pass(THROTTLE + 10)
+  countedLongAgo(edge)
   const client = aClient(edge)
   const queryClient = new QueryClient()
   const unbind = bindQueryClient(client, queryClient, { invalidate: [['articles']], throttle: THROTTLE, ...options })
@@ -42,21 +56,26 @@ async function page(edge: FakeEdge, options: BindOptions = {}): Promise<Page> {
 
 it('is not fetched again for the counts that a page begins with', async () => {
   const { fetched } = await page(await anEdge())
-  await pass(2 * THROTTLE)
+  await ran()
   expect(fetched).toHaveLength(1)
 })
 
 it('is fetched again after a change, and under a stream of them once in each throttle', async () => {
   const edge = await anEdge()
-  const { fetched } = await page(edge)
+  const { client, fetched } = await page(edge)
   const began = performance.now()
-  const counting = setInterval(() => edge.count('a', 'views'), 5)
+  let views = 1
+  const counting = setInterval(() => {
+    edge.count('a', 'views')
+    views++
+  }, 5)
   await until(() => fetched.length === 4)
   clearInterval(counting)
+  await until(() => client.view().read('a')?.views === views)
   const times = fetched.slice(1)
   expect(Number(times[0]) - began).toBeGreaterThan(THROTTLE / 2)
   times.slice(1).forEach((time, index) => void expect(time - Number(times[index])).toBeGreaterThan(THROTTLE - 5))
-  await pass(2 * THROTTLE)
+  await ran()
   expect(fetched.length).toBeLessThanOrEqual(5)
 })
 
@@ -81,7 +100,7 @@ it('is fetched again exactly once after a reconnect, whatever was missed', async
   // A poll may have told of something before the socket was back.
   const before = fetched.length
   await until(() => fetched.length === before + 1)
-  await pass(2 * THROTTLE)
+  await ran()
   expect(fetched).toHaveLength(before + 1)
 })
 
@@ -99,7 +118,7 @@ it('is fetched again after a reconnect also when nothing was missed', async () =
   client.reconnect()
   await until(() => client.getSnapshot().isLive)
   await until(() => fetched.length === 2)
-  await pass(2 * THROTTLE)
+  await ran()
   expect(fetched).toHaveLength(2)
 })
 
@@ -108,10 +127,10 @@ it('is left alone when counts are shown again after a while in which none were',
   const { client, fetched, leave } = await page(edge)
   leave()
   await until(() => edge.open.length === 0)
-  await pass(THROTTLE)
+  await ran()
   atEnd(client.watch(['a']))
   await until(() => client.getSnapshot().isLive && client.view().read('a')?.views === 1)
-  await pass(2 * THROTTLE)
+  await ran()
   expect(fetched).toHaveLength(1)
 })
 
@@ -122,6 +141,6 @@ it('is left alone when the binding has ended, or names other keys', async () => 
   edge.count('a', 'views')
   await until(() => ended.client.view().read('a')?.views === 3)
   ended.unbind()
-  await pass(2 * THROTTLE)
+  await ran()
   expect([other.fetched, ended.fetched].map(({ length }) => length)).toEqual([1, 1])
 })

@@ -9,7 +9,7 @@ import { hydrateRoot } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
 import { expect, it, vi } from 'vitest'
 import { AnalyticsProvider, useRealTimeAnalytics } from '../../src/react'
-import { aClient, anEdge, atEnd, pass, providing, until } from '../support/hooks'
+import { aClient, anEdge, atEnd, letGo, providing, until } from '../support/hooks'
 
 function Views({ id }: { id: string }) {
   const { data, status } = useRealTimeAnalytics({ contentIds: [id] })
@@ -115,15 +115,16 @@ it('keeps its socket while a part of the page is suspended and comes back', asyn
       <Sleepy asleep={asleep} />
     </Suspense>
   )
-  const { container, rerender } = render(page(null), { wrapper: providing(aClient(edge, { releaseDelay: 200 })) })
+  const client = aClient(edge)
+  const { container, rerender } = render(page(null), { wrapper: providing(client) })
   await until(() => container.textContent === 'live 3')
   rerender(page(new Promise(() => {})))
   await until(() => container.textContent?.includes('asleep'))
   rerender(page(null))
   await until(() => container.textContent === 'live 3')
-  await pass(300)
+  expect(await letGo(client, edge)).toEqual([])
   expect(edge.upgrades).toBe(1)
-  expect(edge.open).toHaveLength(1)
+  expect(edge.open[0]?.ids).toEqual(['a'])
 })
 
 /** React 19.2 and newer. */

@@ -4,7 +4,7 @@ import { render, renderHook } from '@testing-library/react'
 import { StrictMode } from 'react'
 import { describe, expect, it, vi } from 'vitest'
 import { useAnalyticsConnection, useRealTimeAnalytics } from '../../src/react'
-import { aClient, anEdge, pass, providing, until } from '../support/hooks'
+import { aClient, anEdge, letGo, providing, until } from '../support/hooks'
 
 function Views({ id }: { id: string }) {
   const { data, status } = useRealTimeAnalytics({ contentIds: [id] })
@@ -47,10 +47,13 @@ describe('one socket', () => {
     const first = render(<Views id="a" />, { wrapper })
     await until(() => edge.open[0]?.received.length === 1)
     first.unmount()
+    // Turns go by before the remount, and what nobody shows is still told.
+    edge.count('a', 'views')
+    await until(() => client.view().read('a')?.views === 1)
     render(<Views id="a" />, { wrapper })
-    await pass(100)
+    expect(await letGo(client, edge)).toEqual([])
     expect(edge.upgrades).toBe(1)
-    expect(edge.open[0]?.received).toHaveLength(1)
+    expect(edge.open[0]?.ids).toEqual(['a'])
   })
 
   it('for each scope', async () => {
@@ -71,17 +74,21 @@ describe('one socket', () => {
 describe('the end', () => {
   it('comes a release delay after the last hook has left', async () => {
     const edge = await anEdge()
-    const wrapper = providing(aClient(edge, { releaseDelay: 50 }))
+    const client = aClient(edge)
+    const wrapper = providing(client)
     const one = render(<Views id="a" />, { wrapper })
     const two = render(<Views id="a" />, { wrapper })
     await until(() => edge.open.length === 1)
     one.unmount()
-    await pass(150)
-    expect(edge.open).toHaveLength(1)
+    expect(await letGo(client, edge)).toEqual([])
+    expect(edge.open[0]?.ids).toEqual(['a'])
     two.unmount()
     await until(() => edge.open.length === 0)
-    await pass(100)
-    expect(edge.upgrades).toBe(1)
+    // Nothing came back by itself: the next hook finds no socket, and asks for its own content alone.
+    render(<Views id="b" />, { wrapper })
+    await until(() => edge.open[0]?.ids.length === 1)
+    expect(edge.upgrades).toBe(2)
+    expect(edge.open[0]?.received).toEqual([{ type: 'subscribe', contentIds: ['b'] }])
   })
 
   it('comes for contents that are not asked for any more', async () => {
@@ -101,13 +108,20 @@ describe('enabled', () => {
   it('watches nothing while it is false, and shows what was known', async () => {
     const edge = await anEdge()
     edge.count('a', 'views', 3)
+    const client = aClient(edge)
     const { result, rerender } = renderHook(({ enabled }) => useRealTimeAnalytics({ contentIds: ['a'], enabled }), {
-      wrapper: providing(aClient(edge)),
+      wrapper: providing(client),
       initialProps: { enabled: false },
     })
     expect(result.current).toMatchObject({ status: 'idle', source: null, isLive: false, isStale: false, error: null })
-    await pass(50)
     expect(edge.upgrades).toBe(0)
+    // Who watches after it has the socket alone.
+    const release = client.watch(['other'])
+    await until(() => client.getSnapshot().isLive)
+    expect(edge.open[0]?.received).toEqual([{ type: 'subscribe', contentIds: ['other'] }])
+    expect(result.current).toMatchObject({ status: 'idle', source: null })
+    release()
+    await until(() => edge.open.length === 0)
 
     rerender({ enabled: true })
     await until(() => result.current.data.a?.views === 3)
@@ -123,7 +137,7 @@ describe('enabled', () => {
 
     rerender({ enabled: true })
     await until(() => result.current.data.a?.views === 4)
-    expect(edge.upgrades).toBe(2)
+    expect(edge.upgrades).toBe(3)
   })
 })
 
@@ -133,11 +147,12 @@ describe('useAnalyticsConnection', () => {
     const wrapper = providing(aClient(edge))
     const { result } = renderHook(() => useAnalyticsConnection(), { wrapper })
     expect(result.current.status).toBe('idle')
-    await pass(50)
     expect(edge.upgrades).toBe(0)
 
     render(<Views id="a" />, { wrapper })
     await until(() => result.current.status === 'live')
+    expect(edge.upgrades).toBe(1)
+    expect(edge.open[0]?.received).toEqual([{ type: 'subscribe', contentIds: ['a'] }])
   })
 
   it('reconnects at once when it is told to, by a function that stays the same', async () => {

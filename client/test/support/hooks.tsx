@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { createAnalyticsClient } from '../../src/index'
 import { AnalyticsProvider } from '../../src/react'
 import type { AnalyticsClient, ClientOptions } from '../../src/types'
+import type { ClientMessage } from '../../src/wire.gen'
 import { type FakeEdge, type FakeEdgeOptions, startFakeEdge } from './fake-edge'
 
 /** How long a test waits for what should come at once, in milliseconds. */
@@ -64,7 +65,28 @@ export function until(condition: () => unknown): Promise<void> {
   return waitFor(check, { timeout: DEADLINE, interval: 5 })
 }
 
-/** Lets a time go by in which nothing should happen, in milliseconds. */
-export function pass(time: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, time))
+/** Waits until listeners were told of what has come; something must have. */
+export async function flushed(client: AnalyticsClient): Promise<void> {
+  let told = false
+  const leave = client.subscribe(() => {
+    told = true
+  })
+  await until(() => told)
+  leave()
 }
+
+/**
+ * Waits until whatever was released before is let go: what is released last, of the same scope, goes last. Gives the
+ * messages that the edge was sent in this time, without those about the last one itself.
+ */
+export async function letGo(client: AnalyticsClient, edge: FakeEdge): Promise<ClientMessage[]> {
+  const [connection] = edge.open
+  const before = connection?.received.length
+  client.watch([LAST])()
+  const isLast = (message: ClientMessage) => 'contentIds' in message && message.contentIds?.includes(LAST)
+  const sent = () => connection?.received.slice(before) ?? []
+  await until(() => sent().some(message => message.type === 'unsubscribe' && isLast(message)))
+  return sent().filter(message => !isLast(message))
+}
+
+const LAST = 'released last'
