@@ -292,7 +292,10 @@ export class Feed {
     // The next change of what is watched may fit: it says all of it anew.
     const isCrowded = error.code === 'too_many_ids'
     if (isCrowded) this.#asked = null
-    if (isCrowded || this.status !== 'live') this.#polls.start(0)
+    if (isCrowded || this.status !== 'live') {
+      this.#polls.start(0)
+      this.#polls.hurry()
+    }
     this.#set(this.status, error)
   }
 

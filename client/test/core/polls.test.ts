@@ -79,7 +79,7 @@ test('a watcher with a shorter interval does not wait for the end of the longer 
   await until(() => view.read('a')?.views === 4, 'the poll for it', 3_000)
 })
 
-test('a dead first address is asked once a round, however many calls the round is', async () => {
+test('a dead first address is asked once, and the one that answered first from then on', async () => {
   const edge = await testEdge()
   const ids = Array.from({ length: 250 }, (_, index) => `article-${index}`)
   for (const id of ids) edge.count(id, 'views', 7)
@@ -93,11 +93,9 @@ test('a dead first address is asked once a round, however many calls the round i
   const client = testClient({ url: edge.wsUrl, pollUrl, fetch: half })
   client.watch(ids)
   const alive = new URL(edge.httpUrl).host
-  const round = ['dead.invalid', alive, alive, alive]
   await client.view().refetch()
-  expect(asked).toEqual(round)
-  // The next round begins at the first address again: it may be back.
+  expect(asked).toEqual(['dead.invalid', alive, alive, alive])
   await client.view().refetch()
-  expect(asked).toEqual([...round, ...round])
+  expect(asked.slice(4)).toEqual([alive, alive, alive])
   expect(ids.every(id => client.view().read(id)?.views === 7)).toBe(true)
 })

@@ -111,24 +111,6 @@ test('a call’s address stays short enough for servers that refuse long ones', 
   expect(polls.flatMap(({ url }) => new URL(url, 'http://edge').searchParams.getAll('id'))).toEqual(ids)
 })
 
-test('an address that hangs is waited for once, not in every call', async () => {
-  const { port } = await server((_, response) => response.destroy())
-  const edge = await testEdge()
-  const asked: string[] = []
-  const noted: typeof fetch = (input, init) => {
-    asked.push(new URL(String(input)).port)
-    return fetch(input, init)
-  }
-  const ids = Array.from({ length: 300 }, (_, index) => `content-${index}`)
-  const pollUrl = [`http://127.0.0.1:${port}/`, `${edge.httpUrl}/api/analytics/content`]
-  const client = testClient({ url: edge.wsUrl, pollUrl, fetch: noted })
-  client.watch(ids)
-  await until(() => client.getSnapshot().isLive, 'live')
-  await client.view().refetch()
-  await client.view().refetch()
-  expect(asked.filter(to => to === String(port))).toHaveLength(1)
-})
-
 test('a poll whose token is refused takes a fresh one, once', async () => {
   const judge: Judge = given =>
     given === 'fresh' ? { organizationId: 'acme' } : { status: 401, code: 'unauthorized' as const, error: 'ended' }
