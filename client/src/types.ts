@@ -67,6 +67,8 @@ export interface Update {
   /** When it was committed, in milliseconds since the epoch. */
   readonly timestamp: number
   readonly source: Source
+  /** It became known and is no news: what a subscription or a poll begins with. Told by versions, not by a clock. */
+  readonly initial: boolean
 }
 
 /** Why something failed. `code` is one of the edge's, or one of this package's own. */
