@@ -37,7 +37,7 @@ export function createAnalyticsClient(options: ClientOptions): AnalyticsClient {
     poller: scope => createPoller(resolved.pollUrls, scope, tokens, resolved.fetch),
     config: getPerformanceConfig(),
     rebased: () => each(view => view.refresh()),
-    news: (counter, change, source) => each(view => view.heard(counter, change, source)),
+    news: (...news) => each(view => view.heard(...news)),
     released: () => shared.counters.retain(id => [...views.values()].some(view => view.watches(id))),
     watching: () => {
       endOfPage ??= listenToPage({

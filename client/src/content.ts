@@ -15,6 +15,8 @@ export class Content {
   readonly #counters = new Set<Counter>()
   /** The edge was asked; without counters it was never counted. */
   #asked = false
+  /** The edge has told all that there is: a counter that comes now did not exist before. */
+  isComplete = false
   #invented: Counts | null = null
   readonly #shown = new Map<string | undefined, ContentAnalytics>()
   /** What `shown` was computed from: the counters' revisions and the changes here, added up. */
@@ -30,7 +32,7 @@ export class Content {
   add(counter: Counter): void {
     if (this.#counters.has(counter)) return
     this.#counters.add(counter)
-    this.confirm()
+    this.#asked = true
     this.touch()
   }
 
@@ -45,20 +47,20 @@ export class Content {
 
   /** The edge has told all that there is. */
   confirm(): void {
-    this.#asked = true
+    this.#asked = this.isComplete = true
   }
 
   /** Forgets which counters are seen: the scope is another. */
   clear(): void {
     this.#counters.clear()
-    this.#asked = false
+    this.#asked = this.isComplete = false
     this.#before = this.#recent = this.#counts = null
     this.touch()
   }
 
   invent(increments: Increments): void {
     const invented = this.#invented
-    this.confirm()
+    this.#asked = true
     this.#invented = each(field => (invented?.[field] ?? 0) + increments[field])
     this.touch()
   }

@@ -2,7 +2,7 @@
 // same object.
 
 import { Content } from './content'
-import type { Counter, Counters } from './counters'
+import { type Counter, type Counters, versionOf } from './counters'
 import { Feed } from './feed'
 import { oncePerFrame } from './frame'
 import { Listeners } from './listeners'
@@ -25,7 +25,7 @@ export interface Shared {
   /** The store's base rose: what any view shows may be void. */
   rebased(): void
   /** A counter changed, in whichever view it was heard. */
-  news(counter: Counter, change: Change, source: Source): void
+  news(counter: Counter, change: Change, source: Source, initial: boolean): void
   /** Something is watched. */
   watching(): void
   /** Some content is watched no more. */
@@ -159,14 +159,14 @@ export class View implements AnalyticsView {
   }
 
   /** Tells of a counter's change, if this view sees the counter. */
-  heard(counter: Counter, change: Change, source: Source): void {
+  heard(counter: Counter, change: Change, source: Source, initial: boolean): void {
     if (!this.#contents.get(counter.contentId)?.has(counter)) return
     const { contentId, organizationId, clientId, field, value, version, timestamp } = change
     const tenant = {
       ...(organizationId !== undefined && { organizationId }),
       ...(clientId !== undefined && { clientId }),
     }
-    this.#updateListeners.tell({ contentId, ...tenant, field, value, version, timestamp, source })
+    this.#updateListeners.tell({ contentId, ...tenant, field, value, version, timestamp, source, initial })
     this.#changed()
   }
 
@@ -220,9 +220,11 @@ export class View implements AnalyticsView {
     this.#settle()
     const counter = this.#shared.counters.of(change)
     const { field, value, version, timestamp } = change
+    const isBorn = content.isComplete && versionOf(counter) < 0
+    const initial = counter.versions[field] < 0 && !isBorn
     content.add(counter)
     if (this.#shared.counters.apply(counter, field, value, version, timestamp))
-      this.#shared.news(counter, change, source)
+      this.#shared.news(counter, change, source, initial)
     this.#lastUpdatedAt = Date.now()
     this.#changed()
   }
@@ -230,9 +232,10 @@ export class View implements AnalyticsView {
   #takeAnswer({ base, content }: ContentAnswer): void {
     for (const of of content) {
       // An id that was never counted comes with zeros at the base; it is no counter.
-      if (of.version <= base && FIELDS.every(field => of[field] === 0)) this.#contents.get(of.contentId)?.confirm()
-      else for (const field of FIELDS) this.#take({ ...of, field, value: of[field] }, 'poll')
+      if (of.version <= base && FIELDS.every(field => of[field] === 0)) continue
+      for (const field of FIELDS) this.#take({ ...of, field, value: of[field] }, 'poll')
     }
+    for (const { contentId } of content) this.#contents.get(contentId)?.confirm()
     this.#settle()
     this.#lastUpdatedAt = Date.now()
     this.#changed()
@@ -263,6 +266,7 @@ export class View implements AnalyticsView {
           version: 0,
           timestamp,
           source: 'simulated',
+          initial: false,
         })
       }
     }

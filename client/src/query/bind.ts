@@ -2,7 +2,7 @@
 // to only when its content has changed, and everything ends with the binding.
 
 import { notifyManager, type Query, type QueryClient, type QueryKey } from '@tanstack/react-query'
-import type { AnalyticsClient, AnalyticsView, ContentAnalytics, Scope, Update } from '../types'
+import type { AnalyticsClient, AnalyticsView, ContentAnalytics, Scope } from '../types'
 import { type Subject, subjectOf } from './options'
 import { throttle } from './throttle'
 
@@ -59,18 +59,17 @@ export function bindQueryClient(
 
   const open = (view: AnalyticsView): Group => {
     const bound = new Map<string, Bound>()
-    const changes = new Changes(view, distance)
     let wasLive = view.getSnapshot().isLive
     let lost = false
-    const stopListening = view.onUpdate(update => {
-      if (changes.has(update)) derived.call()
+    const stopListening = view.onUpdate(({ initial, source }) => {
+      // No server knows of what was invented here.
+      if (!initial && source !== 'simulated') derived.call()
     })
     const stopFlushes = view.subscribe(() => {
       // In one batch, so that React renders once for all of them.
       notifyManager.batch(() => {
         for (const one of bound.values()) give(view, one)
       })
-      changes.forget()
       const { isLive, status } = view.getSnapshot()
       // Of a view that nobody watched for a while, nothing was lost: whatever is mounted next is fetched by its own rules.
       if (wasLive && !isLive && status !== 'idle') lost = true
@@ -138,35 +137,5 @@ export function bindQueryClient(
     derived.cancel()
     for (const group of groups.values()) group.stop()
     groups.clear()
-  }
-}
-
-/**
- * Tells changes from what a subscription begins with, its snapshot: the first value of a counter's field counts as a
- * change only when it was committed just now.
- */
-class Changes {
-  readonly #seen = new Map<string, Set<string>>()
-
-  /** `recent`: how old a first value may be, in milliseconds. */
-  constructor(
-    readonly view: AnalyticsView,
-    readonly recent: number,
-  ) {}
-
-  has({ contentId, organizationId, clientId, field, timestamp }: Update): boolean {
-    const key = JSON.stringify([organizationId, clientId, field])
-    const seen = this.#seen.get(contentId) ?? new Set()
-    this.#seen.set(contentId, seen)
-    if (seen.has(key)) return true
-    seen.add(key)
-    return timestamp > Date.now() - this.recent
-  }
-
-  /** Contents that the view has let go of come with a snapshot when they are watched again. */
-  forget(): void {
-    for (const contentId of this.#seen.keys()) {
-      if (!this.view.read(contentId)) this.#seen.delete(contentId)
-    }
   }
 }

@@ -70,6 +70,40 @@ test('listeners hear once of a thousand messages, `onUpdate` of each', async () 
   expect(updates.at(-1)).toMatchObject({ contentId: 'a', field: 'views', value: 1_000, source: 'socket' })
 })
 
+test('what became known is told from what changed, whatever the clocks say', async () => {
+  const edge = await testEdge({ clock: () => Date.now() + 3_600_000 })
+  edge.count('old', 'views', 3)
+  const view = testClient({ url: edge.wsUrl }).view()
+  const told: string[] = []
+  view.onUpdate(({ contentId, field, value, initial }) => told.push(`${contentId} ${field} ${value} ${initial}`))
+  view.watch(['old', 'new'])
+  await until(() => view.read('old') && view.read('new'), 'all that there is')
+  expect(told).toEqual(['views 3', 'likes 0', 'shares 0', 'comments 0'].map(count => `old ${count} true`))
+  edge.count('old', 'likes')
+  edge.count('new', 'views')
+  await until(() => told.length === 6, 'the changes')
+  expect(told.slice(4)).toEqual(['old likes 1 false', 'new views 1 false'])
+})
+
+test('a poll tells them apart, too', async () => {
+  const edge = await testEdge()
+  edge.count('old', 'views', 3)
+  edge.refuse({ status: 503, code: 'unavailable' })
+  const view = testClient({ url: edge.wsUrl }).view()
+  const told: string[] = []
+  view.onUpdate(({ contentId, field, value, initial }) => {
+    if (value > 0) told.push(`${contentId} ${field} ${value} ${initial}`)
+  })
+  view.watch(['old', 'new'])
+  await until(() => edge.upgrades === 1, 'the refusal')
+  edge.refuse(null)
+  await view.refetch()
+  edge.count('new', 'views')
+  edge.count('old', 'likes')
+  await view.refetch()
+  expect(told.sort()).toEqual(['new views 1 false', 'old likes 1 false', 'old views 3 true'])
+})
+
 test('a listener that has left hears nothing, and one that subscribed twice leaves once', async () => {
   const edge = await testEdge()
   const view = testClient({ url: edge.wsUrl }).view()

@@ -31,16 +31,9 @@ interface Page {
 /** Waits for a run that is called for now: whatever waited for its run before has had it. */
 const ran = () => new Promise<void>(resolve => throttle(resolve, THROTTLE).call())
 
-/** Counts as if it had been long ago. */
-function countedLongAgo(edge: FakeEdge): void {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 10 * THROTTLE })
-  edge.count('a', 'views')
-  vi.useRealTimers()
-}
-
-/** A page with a ranking, of an edge where nothing was counted just now. */
+/** A page with a ranking. */
 async function page(edge: FakeEdge, options: BindOptions = {}): Promise<Page> {
-  countedLongAgo(edge)
+  edge.count('a', 'views')
   const client = aClient(edge)
   const queryClient = new QueryClient()
   const unbind = bindQueryClient(client, queryClient, { invalidate: [['articles']], throttle: THROTTLE, ...options })
@@ -58,6 +51,22 @@ it('is not fetched again for the counts that a page begins with', async () => {
   const { fetched } = await page(await anEdge())
   await ran()
   expect(fetched).toHaveLength(1)
+})
+
+it.each([
+  ['behind', -3_600_000],
+  ['ahead of', 3_600_000],
+])('is fetched again for changes alone where the edge’s clock is %s the page’s', async (_, skew) => {
+  const edge = await anEdge({ clock: () => Date.now() + skew })
+  const { client, fetched } = await page(edge)
+  await ran()
+  expect(fetched).toHaveLength(1)
+  edge.count('a', 'likes')
+  await until(() => fetched.length === 2)
+  atEnd(client.watch(['new']))
+  await until(() => client.view().read('new'))
+  edge.count('new', 'views')
+  await until(() => fetched.length === 3)
 })
 
 it('is fetched again after a change, and under a stream of them once in each throttle', async () => {
@@ -83,7 +92,7 @@ it('is fetched again after the change of what hooks watch, also of a content tha
   const edge = await anEdge()
   const { client, fetched } = await page(edge)
   atEnd(client.watch(['new']))
-  await until(() => edge.open[0]?.ids.length === 2)
+  await until(() => client.view().read('new'))
   edge.count('new', 'views')
   await until(() => fetched.length === 2)
 })

@@ -56,8 +56,11 @@ export function updatesOf(counter: FakeCounter): ServerMessage[] {
 export class FakeCounters {
   readonly #counters = new Map<string, FakeCounter>()
 
-  /** `base`: the lowest possible version, as the store of a real edge has one. */
-  constructor(readonly base: number) {}
+  /** `base`: the lowest possible version, as the store of a real edge has one. `clock`: what changes are dated by. */
+  constructor(
+    readonly base: number,
+    readonly clock: () => number = Date.now,
+  ) {}
 
   /** Adds to a field and gives the counter as it is then. */
   add(contentId: string, field: Field, increment: number, scope: FakeScope): FakeCounter {
@@ -70,7 +73,7 @@ export class FakeCounters {
     }
     counter.counts[field] += increment
     counter.version += 1
-    counter.timestamp = Date.now()
+    counter.timestamp = this.clock()
     return counter
   }
 

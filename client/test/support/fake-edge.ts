@@ -24,6 +24,8 @@ export interface FakeRequest {
 export interface FakeEdgeOptions {
   /** The store's lowest possible version. */
   base?: number
+  /** The store's clock, in milliseconds since the epoch; by default this machine's. */
+  clock?: () => number
   /** Judges the token of every call and upgrade; by default all are welcome. */
   judge?: Judge
   /** How many ids a connection may subscribe to. */
@@ -69,8 +71,8 @@ export class FakeEdge {
   /** By path. */
   readonly #refusals = new Map<string, Refusal>()
 
-  constructor({ base = 4_194_304, judge = () => ({}), maxIds = 1_000 }: FakeEdgeOptions) {
-    this.#counters = new FakeCounters(base)
+  constructor({ base = 4_194_304, clock, judge = () => ({}), maxIds = 1_000 }: FakeEdgeOptions) {
+    this.#counters = new FakeCounters(base, clock)
     this.#judge = judge
     this.#maxIds = maxIds
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
