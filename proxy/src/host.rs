@@ -42,11 +42,12 @@ impl Host {
     }
 
     /// The answer of one of the binary's own paths; `None` for any other.
-    fn own(&self, path: &str) -> Option<Response<Bytes>> {
+    fn own(&self, head: &request::Parts) -> Option<Response<Bytes>> {
+        let path = head.uri.path();
         match path.strip_suffix('/').unwrap_or(path) {
             "/health" => Some(reply::json(StatusCode::OK, &json!({"status": "ok"}))),
             "/ready" => Some(self.ready()),
-            path if self.dashboard => page::at(path),
+            path if self.dashboard => page::at(path, head),
             _ => None,
         }
     }
@@ -83,7 +84,7 @@ impl ProxyHttp for Host {
         }
         let head: request::Parts = (**session.req_header()).clone();
         let path = head.uri.path();
-        if let Some(own) = self.own(path) {
+        if let Some(own) = self.own(&head) {
             let response = match head.method {
                 Method::GET | Method::HEAD => own,
                 Method::OPTIONS => cors::preflight(METHODS),
