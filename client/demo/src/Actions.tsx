@@ -65,7 +65,9 @@ function DropButton({ line, canDrop, drop }: { line: Line; canDrop: boolean; dro
   const idle = cutUntil !== null || !canDrop
   return (
     <button type="button" aria-disabled={idle} onClick={() => idle || drop()}>
-      {cutUntil === null ? 'Drop the socket' : `Dropped, back in ${left} s`}
+      Drop the socket
+      {/* Only to be seen: a name that changes is read out again and again to whoever is on the button. */}
+      {cutUntil !== null && <span aria-hidden="true">, back in {left} s</span>}
     </button>
   )
 }

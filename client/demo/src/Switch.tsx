@@ -16,9 +16,9 @@ export function Switch({ label, hint, on, set }: SwitchProps) {
       <input
         id={id}
         type="checkbox"
+        // biome-ignore lint/a11y/useAriaPropsForRole: a checkbox says itself whether it is checked (ARIA in HTML, §4)
         role="switch"
         checked={on}
-        aria-checked={on}
         aria-describedby={`${id}-hint`}
         onChange={event => set(event.target.checked)}
       />

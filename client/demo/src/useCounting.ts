@@ -1,7 +1,7 @@
-// Counting from the page, and what came of it. The rule: two times are told, when the edge had it for good and when it was
-// seen here, for the second is what this page is about.
+// Counting from the page, and what came of it. The rule: two times are told of the newest increment, when the edge had it
+// for good and when it was seen here, for the second is what this page is about.
 
-import { useCallback, useState } from 'react'
+import { useCallback, useRef, useState } from 'react'
 import type { Field } from './fields'
 import { format } from './format'
 import { count } from './increment'
@@ -18,13 +18,19 @@ export interface Counting {
 const WAYS: Readonly<Record<string, string>> = { socket: 'pushed through the socket', poll: 'by a poll' }
 
 export function useCounting(api: string, session: Session, journal: Journal): Counting {
-  const [outcome, tell] = useState('')
+  const [outcome, setOutcome] = useState('')
+  const sent = useRef(0)
 
   const send = useCallback(
     async (contentId: string, field: Field, increment: number) => {
       const { organizationId, clientId, simulate } = session.watched
       const what = `${format.change(increment)} ${field} of ${contentId}`
       const began = Date.now()
+      const number = ++sent.current
+      // Answers overtake each other; what came of an older increment must not stand where a newer one's should.
+      const tell = (words: string) => {
+        if (number === sent.current) setOutcome(words)
+      }
       try {
         const tenant = { organizationId: organizationId || undefined, clientId: clientId || undefined }
         const counted = await count(api, { contentId, field, increment, ...tenant }, problem =>
