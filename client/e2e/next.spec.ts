@@ -1,4 +1,4 @@
-// Promise: the example is an app that works, built and started as its README says.
+// Promise: the example is an app that works, built and started as "In a Next.js app" in the package's README says.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
