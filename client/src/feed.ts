@@ -11,7 +11,7 @@ import { Socket } from './socket'
 import { subscriptionMessages } from './subscription'
 import { expiryOf, type Tokens } from './tokens'
 import type { AnalyticsError, Source, Status, TokenContext } from './types'
-import type { Change, ContentAnswer } from './wire'
+import type { Change, ReadContent } from './wire'
 import type { ServerMessage } from './wire.gen'
 
 /** A connection that lived this long, in milliseconds, was a good one: the next wait is a first one again. */
@@ -30,7 +30,7 @@ export interface FeedOwner {
   ids(): string[]
   interval(): number
   take(change: Change, source: Source): void
-  takeAnswer(answer: ContentAnswer): void
+  takeAnswer(answer: ReadContent): void
   rebase(base: number): void
   /** All that there is to tell of these ids was told. */
   confirm(ids: readonly string[]): void
@@ -349,7 +349,7 @@ export class Feed {
     if (this.#options.development) this.#owner.simulate()
   }
 
-  #takeAnswer(answer: ContentAnswer): void {
+  #takeAnswer(answer: ReadContent): void {
     this.#owner.rebase(answer.base)
     if (this.status !== 'live') this.source = 'poll'
     this.#owner.takeAnswer(answer)

@@ -1,4 +1,4 @@
-// The entry point without React.
+// The entry point without React. The rule: nothing but names; what they stand for is beside this file.
 
 export { createAnalyticsClient } from './client'
 export type {

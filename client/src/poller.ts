@@ -5,7 +5,7 @@ import { answerError, createError } from './error'
 import { retryAfter } from './retry-after'
 import type { Tokens } from './tokens'
 import type { AnalyticsError, Scope } from './types'
-import { type ContentAnswer, parseContent } from './wire'
+import { parseContent, type ReadContent } from './wire'
 
 /** How many ids one call may name, and in how many characters of an address: servers refuse long ones, some above 8 KB. */
 const IDS_PER_CALL = 100
@@ -21,13 +21,13 @@ export interface Unanswered {
   error: AnalyticsError
 }
 
-export type Polled = { answer: ContentAnswer; error?: undefined } | Unanswered
+export type Polled = { answer: ReadContent; error?: undefined } | Unanswered
 
 export interface Poller {
   /** One call to one address, for as many of the ids as fit. */
   ask(url: string, ids: readonly string[], token: string | null): Promise<Polled>
   /** Everything, from the first address that answers. `take` gets each part as it comes; the last failure is returned. */
-  askAll(ids: readonly string[], take: (answer: ContentAnswer) => void): Promise<Unanswered | null>
+  askAll(ids: readonly string[], take: (answer: ReadContent) => void): Promise<Unanswered | null>
 }
 
 export function createPoller(

@@ -3,7 +3,7 @@
 
 import type { Poller, Unanswered } from './poller'
 import { isHidden } from './wake'
-import type { ContentAnswer } from './wire'
+import type { ReadContent } from './wire'
 
 /** Within this time, in milliseconds, after something more is watched. */
 const SOON = 250
@@ -11,7 +11,7 @@ const SOON = 250
 export interface PollsOwner {
   ids(): string[]
   interval(): number
-  takeAnswer(answer: ContentAnswer): void
+  takeAnswer(answer: ReadContent): void
   /** A round is over: everything was answered, or not. */
   polled(failed: Unanswered | null): void
 }

@@ -12,7 +12,7 @@ import type { Poller } from './poller'
 import { inventIncrements } from './simulation'
 import type { Tokens } from './tokens'
 import type { AnalyticsView, ContentAnalytics, Scope, Snapshot, Source, Update, WatchOptions } from './types'
-import type { Change, ContentAnswer } from './wire'
+import type { Change, ReadContent } from './wire'
 import { FIELDS } from './wire.gen'
 
 /** What all views of a client have in common. */
@@ -229,7 +229,7 @@ export class View implements AnalyticsView {
     this.#changed()
   }
 
-  #takeAnswer({ base, content }: ContentAnswer): void {
+  #takeAnswer({ base, content }: ReadContent): void {
     for (const of of content) {
       // An id that was never counted comes with zeros at the base; it is no counter.
       if (of.version <= base && FIELDS.every(field => of[field] === 0)) continue

@@ -1,22 +1,14 @@
 // Reading what the edge sends. The rule: total; whatever is not understood is null, and nothing half-read gets through.
 
-import { FIELDS, type Field, type ServerMessage } from './wire.gen'
+import type { ContentAnswer, CounterAnswer } from './http.gen'
+import { FIELDS, type ServerMessage } from './wire.gen'
 
 /** What the reducer takes: one field of one counter at a version. */
-export interface Change {
-  contentId: string
-  organizationId?: string
-  clientId?: string
-  field: Field
-  value: number
-  version: number
-  timestamp: number
-}
+export type Change = Omit<Extract<ServerMessage, { type: 'analytics_update' }>, 'type'>
 
-/** The part of a content answer that is read: counters, and the store's base. */
-export interface ContentAnswer {
-  base: number
-  content: Array<Omit<Change, 'field' | 'value'> & Record<Field, number>>
+/** The part of a content answer that is read, and so the part that is checked. */
+export interface ReadContent extends Pick<ContentAnswer, 'base'> {
+  content: Array<Omit<CounterAnswer, 'score' | 'rating'>>
 }
 
 type Unknown = Record<string, unknown>
@@ -52,12 +44,12 @@ export function parseMessage(text: unknown): ServerMessage | null {
     : null
 }
 
-export function parseContent(answer: unknown): ContentAnswer | null {
+export function parseContent(answer: unknown): ReadContent | null {
   return isObject(answer) &&
     isCount(answer.base) &&
     Array.isArray(answer.content) &&
     answer.content.every(of => isObject(of) && isCounter(of) && FIELDS.every(field => isCount(of[field])))
-    ? (answer as unknown as ContentAnswer)
+    ? (answer as unknown as ReadContent)
     : null
 }
 
