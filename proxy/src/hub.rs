@@ -28,6 +28,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transport;
 mod utf8;
 mod walk;
 
@@ -133,7 +134,7 @@ pub(crate) fn spawn(
             authorities: Interner::new(),
             scopes: Interner::new(),
             spare: None,
-            input: vec![0; run::READ_BYTES],
+            input: Vec::with_capacity(run::READ_BYTES),
             json: Vec::new(),
             out: Vec::new(),
             marks: Vec::new(),

@@ -15,6 +15,7 @@ use super::mailbox::Arrival;
 use super::session::full_allowance;
 use super::slab::NONE;
 use super::topics::Told;
+use super::transport::Transport;
 use super::{Hub, run};
 use crate::events::{Closed, Opened};
 
@@ -37,7 +38,7 @@ impl Hub {
         let id = arrival.id;
         let place = self.connections.insert(Connection {
             id,
-            socket: arrival.socket,
+            transport: Transport::Plain(arrival.socket),
             phase: Phase::Open,
             blocked: false,
             queued: false,
@@ -72,7 +73,7 @@ impl Hub {
         settings.events.opened(&Opened { id, peer: arrival.peer, tag: arrival.tag });
         tracing::debug!(connection = %id, peer = arrival.peer.map(tracing::field::display), "opened");
 
-        let socket = self.connections[place].socket.as_fd();
+        let socket = self.connections[place].transport.as_fd();
         let token = epoll::EventData::new_u64(run::token(place, id));
         if let Err(error) = epoll::add(&self.epoll, socket, token, epoll::EventFlags::IN) {
             tracing::error!(%error, "a socket cannot be polled");
@@ -120,8 +121,7 @@ impl Hub {
 
     /// Everything was sent to a closing connection: says so, and waits for the peer's end.
     pub(super) fn finish_writing(&mut self, place: u32) {
-        // An error means that the peer is gone, which the next read will show.
-        let _ = rustix::net::shutdown(&self.connections[place].socket, rustix::net::Shutdown::Write);
+        self.connections[place].transport.finish();
         self.poll_for(place, true, false);
     }
 

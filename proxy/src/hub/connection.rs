@@ -1,7 +1,6 @@
 //! A connection's record. The rule: an idle connection owns this record, its subscription and nothing else; what
 //! exists only while something is under way is boxed and goes when it is done.
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use analytics_shared::{Authority, Scope};
@@ -9,6 +8,7 @@ use analytics_shared::{Authority, Scope};
 use super::assembler::Assembler;
 use super::slab::NONE;
 use super::topics::{Seat, Told};
+use super::transport::Transport;
 use crate::admission::Permit;
 use crate::events::ConnId;
 
@@ -18,7 +18,7 @@ pub(super) const CURRENT: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnId,
-    pub(super) socket: OwnedFd,
+    pub(super) transport: Transport,
     pub(super) phase: Phase,
     /// The socket takes no more: `output` waits for it, input is not read, fan-out passes by.
     pub(super) blocked: bool,

@@ -6,8 +6,6 @@ use std::os::fd::AsFd;
 use analytics_shared::Failure;
 use analytics_shared::message::ServerMessage;
 use rustix::event::epoll;
-use rustix::io::Errno;
-use rustix::net::SendFlags;
 
 use super::clock::unix_millis;
 use super::connection::{Connection, Pending, Phase};
@@ -25,16 +23,8 @@ pub(super) enum Taken {
 }
 
 /// One nonblocking send.
-pub(super) fn send(connection: &Connection, bytes: &[u8]) -> Taken {
-    loop {
-        return match rustix::net::send(&connection.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(taken) if taken == bytes.len() => Taken::All,
-            Ok(taken) => Taken::Part(taken),
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Taken::Part(0),
-            Err(_) => Taken::Gone,
-        };
-    }
+pub(super) fn send(connection: &mut Connection, bytes: &[u8]) -> Taken {
+    connection.transport.send(bytes)
 }
 
 impl Hub {
@@ -133,7 +123,7 @@ impl Hub {
         flags.set(epoll::EventFlags::OUT, room);
         let token = epoll::EventData::new_u64(run::token(place, connection.id));
         // The descriptor is in the set since it was adopted; modifying it allocates nothing and cannot fail.
-        let modified = epoll::modify(&self.epoll, connection.socket.as_fd(), token, flags);
+        let modified = epoll::modify(&self.epoll, connection.transport.as_fd(), token, flags);
         debug_assert!(modified.is_ok());
     }
 }

@@ -1,17 +1,16 @@
 //! The hub's loop. The rule: every part gets a bounded turn, then the sockets are looked at again.
 
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use super::Hub;
 use super::assembler::Event;
 use super::connection::Phase;
 use super::frame::{self, Opcode};
+use super::transport::Received;
 use crate::events::ConnId;
 
 /// Bytes of one read.
@@ -108,16 +107,22 @@ impl Hub {
 
     fn read(&mut self, place: u32) {
         let mut input = std::mem::take(&mut self.input);
-        let received = rustix::net::recv(self.connections[place].socket.as_fd(), &mut input[..], RecvFlags::DONTWAIT);
-        match received {
-            Ok((0, _)) => self.remove(place, 1006, "ended without a close frame"),
-            // What comes after our Close frame is discarded until the peer ends.
-            Ok(_) if self.connections[place].phase == Phase::Closing => {}
-            Ok((length, _)) => self.take_input(place, &mut input[..length]),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.remove(place, 1006, "connection lost"),
+        input.clear();
+        let connection = &mut self.connections[place];
+        let (id, received) = (connection.id, connection.transport.receive(&mut input));
+        // What comes after our Close frame is discarded until the peer ends.
+        if !input.is_empty() && connection.phase == Phase::Open {
+            self.take_input(place, &mut input);
         }
         self.input = input;
+        if self.connections.get(place).is_none_or(|connection| connection.id != id) {
+            return;
+        }
+        match received {
+            Received::Open => {}
+            Received::Ended => self.remove(place, 1006, "ended without a close frame"),
+            Received::Gone => self.remove(place, 1006, "connection lost"),
+        }
     }
 
     /// Input that waited while output did.
