@@ -93,6 +93,9 @@ pub struct Settings {
     /// Messages a connection may send per second, twice as many at once. Default 50.
     #[arg(long, env = "ANALYTICS_MESSAGES_PER_SECOND", value_name = "N")]
     messages_per_second: Option<String>,
+    /// How hubs send to many sockets: auto (by io_uring where the kernel lets them, default) or off (a call per send).
+    #[arg(long, env = "ANALYTICS_IO_URING", value_name = "auto|off")]
+    io_uring: Option<String>,
     /// Proxies whose X-Forwarded-For is believed: a comma-separated list of addresses and CIDR blocks. Default: none.
     #[arg(long, env = "ANALYTICS_TRUSTED_PROXIES", value_name = "LIST")]
     trusted_proxies: Option<String>,

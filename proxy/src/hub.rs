@@ -15,12 +15,14 @@ mod adopt;
 mod assembler;
 mod clock;
 mod connection;
+mod deliver;
 mod drain;
 mod flush;
 mod frame;
 mod intern;
 mod mailbox;
 mod output;
+mod ring;
 mod run;
 mod session;
 mod slab;
@@ -47,6 +49,7 @@ use self::drain::Drain;
 use self::flush::Flush;
 use self::intern::Interner;
 pub(crate) use self::mailbox::{Arrival, Mailbox, Reservation};
+use self::ring::Ring;
 use self::slab::Slab;
 use self::topics::Topics;
 use crate::events::Events;
@@ -62,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) max_message_bytes: usize,
     /// Messages a connection may send per second, with as many again at once.
     pub(crate) messages_per_second: u32,
+    /// Whether to send by io_uring where the kernel lets it.
+    pub(crate) io_uring: bool,
     /// Silence after which a connection is pinged, and after which it is closed.
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
@@ -84,6 +89,8 @@ struct Hub {
     deadlines: Vec<u32>,
     topics: Topics,
     flush: Flush,
+    /// Sends for many at once, where the kernel lets it.
+    ring: Option<Ring>,
     /// Connections that have a turn of their walk coming, each at most once.
     walkers: VecDeque<u32>,
     drain: Option<Drain>,
@@ -114,6 +121,7 @@ pub(crate) fn spawn(
     let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?;
     std::thread::Builder::new().name(format!("hub-{index}")).spawn(move || {
         let guard = AbortOnPanic;
+        let ring = if settings.io_uring { Ring::open_or_tell(index) } else { None };
         let mut hub = Hub {
             index,
             settings,
@@ -127,6 +135,8 @@ pub(crate) fn spawn(
             deadlines: Vec::new(),
             topics: Topics::new(),
             flush: Flush::new(),
+            // Here, not before: a ring belongs to the thread that made it.
+            ring,
             walkers: VecDeque::new(),
             drain: None,
             swept: 0,

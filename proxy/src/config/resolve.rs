@@ -108,6 +108,11 @@ impl Settings {
         set(&mut edge.max_message_bytes, bytes);
         let rate = number("ANALYTICS_MESSAGES_PER_SECOND", &self.messages_per_second, 1, 1_000_000)?;
         set(&mut edge.messages_per_second, rate.map(|rate| rate as u32));
+        edge.io_uring = match text(&self.io_uring) {
+            None | Some("auto") => true,
+            Some("off") => false,
+            Some(other) => return Err(refuse("ANALYTICS_IO_URING", other, "auto or off")),
+        };
         set(&mut edge.heartbeat_interval, millis("ANALYTICS_HEARTBEAT_INTERVAL_MS", &self.heartbeat_interval_ms)?);
         set(&mut edge.heartbeat_timeout, millis("ANALYTICS_HEARTBEAT_TIMEOUT_MS", &self.heartbeat_timeout_ms)?);
         if edge.heartbeat_timeout <= edge.heartbeat_interval {

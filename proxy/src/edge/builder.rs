@@ -43,6 +43,8 @@ pub struct EdgeConfig {
     pub max_body_bytes: usize,
     /// Messages a connection may send per second, twice as many at once. Default 50.
     pub messages_per_second: u32,
+    /// Whether hubs send by io_uring where the kernel lets them. Default: yes; elsewhere each send is a call of its own.
+    pub io_uring: bool,
     /// Silence after which a connection is pinged. Default 30 s.
     pub heartbeat_interval: Duration,
     /// Silence after which a connection is closed. Default 60 s.
@@ -115,6 +117,7 @@ impl EdgeConfig {
             max_message_bytes: 65_536,
             max_body_bytes: MAX_BODY_BYTES,
             messages_per_second: 50,
+            io_uring: true,
             heartbeat_interval: Duration::from_secs(30),
             heartbeat_timeout: Duration::from_secs(60),
             origins: None,
@@ -243,6 +246,7 @@ impl EdgeBuilder {
             max_ids: config.max_content_ids,
             max_message_bytes: config.max_message_bytes,
             messages_per_second: config.messages_per_second,
+            io_uring: config.io_uring,
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             events,

@@ -95,6 +95,11 @@ impl Connection {
         self.frames_out = self.frames_out.saturating_add(frames);
     }
 
+    /// Takes frames back that were counted and not sent.
+    pub(super) fn uncount_frames(&mut self, frames: u32) {
+        self.frames_out = self.frames_out.saturating_sub(frames);
+    }
+
     /// Forgets what the flush under way has for it.
     pub(super) fn forget_dirty(&mut self) {
         self.dirty = NONE;

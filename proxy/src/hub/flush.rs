@@ -1,15 +1,15 @@
-//! Fan-out. The rule: a change is encoded once, and a connection gets all its changes of one flush in one write.
+//! Fan-out, up to the writing. The rule: a change is encoded once, whoever sees it, and a connection is marked at most
+//! once for each of its topics that changed.
 //!
-//! A flush takes what lies in the ring, merges it, encodes what changed, marks the connections that see it, and
-//! writes to them in bounded turns. It has no timer: under load more changes gather while the one before is
-//! written, and they are conflated by the merge.
+//! A flush takes what lies in the ring, merges it, encodes what changed and marks the connections that see it;
+//! `deliver` then writes to them. It has no timer: under load more changes gather while the one before is written,
+//! and they are conflated by the merge.
 
-use super::connection::Phase;
+use super::Hub;
+use super::deliver::Parcel;
 use super::frame::{self, Opcode};
-use super::output::{Taken, send};
 use super::slab::NONE;
 use super::topics::{Bucket, Entry, Told};
-use super::{Hub, slab};
 use crate::feed::Item;
 use analytics_shared::Field;
 use analytics_shared::message::ServerMessage;
@@ -26,42 +26,43 @@ const WARN_TICKS: u32 = 40;
 /// Frames kept allocated between flushes.
 const KEEP_BYTES: usize = 1 << 20;
 
-/// Sends between two looks at the sockets.
-const SENDS: usize = 256;
-
 /// The flush under way, and the number of the last one.
 #[derive(Debug)]
 pub(super) struct Flush {
     number: u64,
-    /// Every frame of this flush, back to back.
-    frames: Vec<u8>,
+    /// Every frame of this flush, back to back; behind them, during a turn, what is laid together for it.
+    pub(super) frames: Vec<u8>,
     /// What a bucket's members get: parts of `frames`, as lists.
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// What a connection gets: the lists of its buckets, as a list.
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     /// Connections that get something, and how far the writing is.
-    dirty: Vec<u32>,
-    written: usize,
+    pub(super) dirty: Vec<u32>,
+    pub(super) written: usize,
+    /// What the turn under way sends.
+    pub(super) parcels: Vec<Parcel>,
     counters: Vec<u32>,
     /// Buckets that were loaded in this flush: their members get everything they see.
     loaded: Vec<u32>,
     buckets: Vec<u32>,
     touched: Vec<u32>,
-    gathered: Vec<u8>,
 }
 
+/// Frames that lie together, as an entry of a list.
 #[derive(Debug, Clone, Copy)]
-struct Segment {
-    start: u32,
-    end: u32,
-    frames: u32,
-    next: u32,
+pub(super) struct Segment {
+    /// Where they lie in the flush's frames, and how many they are.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) frames: u32,
+    pub(super) next: u32,
 }
 
+/// A list of segments, as an entry of a list.
 #[derive(Debug, Clone, Copy)]
-struct Link {
-    segment: u32,
-    next: u32,
+pub(super) struct Link {
+    pub(super) segment: u32,
+    pub(super) next: u32,
 }
 
 impl Flush {
@@ -73,11 +74,11 @@ impl Flush {
             links: Vec::new(),
             dirty: Vec::new(),
             written: 0,
+            parcels: Vec::new(),
             counters: Vec::new(),
             loaded: Vec::new(),
             buckets: Vec::new(),
             touched: Vec::new(),
-            gathered: Vec::new(),
         }
     }
 
@@ -240,56 +241,6 @@ impl Hub {
             }
         }
     }
-
-    /// Writes the flush to some of the connections it marked.
-    pub(super) fn deliver_turn(&mut self) {
-        if !self.flush.active() {
-            return;
-        }
-        let mut frames = 0;
-        let until = (self.flush.written + SENDS).min(self.flush.dirty.len());
-        while self.flush.written < until {
-            let place = self.flush.dirty[self.flush.written];
-            self.flush.written += 1;
-            frames += u64::from(self.deliver(place));
-        }
-        self.settings.metrics.frames_out.inc_by(frames);
-    }
-
-    fn deliver(&mut self, place: u32) -> u32 {
-        let Some(connection) = self.connections.get_mut(place) else { return 0 };
-        let first = std::mem::replace(&mut connection.dirty, NONE);
-        // Marked, but by now gone, subscribed anew, or behind: a walk tells it.
-        if first == NONE || connection.is_behind() || connection.phase == Phase::Closing {
-            return 0;
-        }
-        let flush = &mut self.flush;
-        let link = flush.links[first as usize];
-        let segment = flush.segments[link.segment as usize];
-        let (bytes, count) = if link.next == slab::NONE && segment.next == slab::NONE {
-            (&flush.frames[segment.start as usize..segment.end as usize], segment.frames)
-        } else {
-            let count = gather(&mut flush.gathered, &flush.frames, &flush.segments, &flush.links, link);
-            (flush.gathered.as_slice(), count)
-        };
-        match send(connection, bytes) {
-            Taken::All => {
-                connection.count_frames(count);
-                return count;
-            }
-            Taken::Part(taken) => {
-                // The frame that was cut must be finished; the ones after it are left to the walk.
-                let end = frame::end_of_frame(bytes, taken);
-                let rest = bytes[taken..end].to_vec();
-                connection.count_frames(frame::count(&bytes[..end]));
-                // The walk repeats this whole flush: some of it may have been cut off.
-                connection.start_walk(flush.number - 1);
-                self.block(place, &rest);
-            }
-            Taken::Gone => self.remove(place, 1006, "connection lost"),
-        }
-        0
-    }
 }
 
 /// [`Bucket::last_segment`] of a bucket whose members get everything anyway.
@@ -313,24 +264,4 @@ fn push_segment(segments: &mut Vec<Segment>, bucket: &mut Bucket, segment: Segme
         last => segments[last as usize].next = place,
     }
     bucket.last_segment = place;
-}
-
-/// Lays the frames of several buckets back to back: one write of 2 KB costs less than sixteen of 150 bytes.
-fn gather(into: &mut Vec<u8>, frames: &[u8], segments: &[Segment], links: &[Link], first: Link) -> u32 {
-    into.clear();
-    let mut count = 0;
-    let mut link = first;
-    loop {
-        let mut place = link.segment;
-        while place != NONE {
-            let segment = segments[place as usize];
-            into.extend_from_slice(&frames[segment.start as usize..segment.end as usize]);
-            count += segment.frames;
-            place = segment.next;
-        }
-        match link.next {
-            NONE => return count,
-            next => link = links[next as usize],
-        }
-    }
 }

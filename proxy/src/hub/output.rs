@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use analytics_shared::Failure;
 use analytics_shared::message::ServerMessage;
 use rustix::event::epoll;
+use rustix::io::Errno;
 
 use super::clock::unix_millis;
 use super::connection::{Connection, Pending, Phase};
@@ -20,6 +21,16 @@ pub(super) enum Taken {
     Part(usize),
     /// The connection is gone.
     Gone,
+}
+
+impl Taken {
+    /// What an error of a nonblocking send says.
+    pub(super) fn by(error: Errno) -> Taken {
+        match error {
+            Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM => Taken::Part(0),
+            _ => Taken::Gone,
+        }
+    }
 }
 
 /// One nonblocking send.

@@ -34,6 +34,7 @@ fn a_ring_that_overflows_loses_nothing_for_good() {
         max_ids: CONTENTS,
         max_message_bytes: 65_536,
         messages_per_second: 1000,
+        io_uring: true,
         heartbeat_interval: Duration::from_secs(100),
         heartbeat_timeout: Duration::from_secs(200),
         events: Arc::new(NoEvents),

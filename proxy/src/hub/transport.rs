@@ -35,6 +35,13 @@ impl Transport {
         }
     }
 
+    /// The socket, if what is sent is what goes through it: then others may send on it.
+    pub(super) fn plain(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Transport::Plain(socket) => Some(socket.as_fd()),
+        }
+    }
+
     /// Appends what came to `input`, at most its spare capacity. What was appended counts whatever is answered.
     pub(super) fn receive(&mut self, input: &mut Vec<u8>) -> Received {
         match self {
@@ -64,8 +71,7 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Taken {
             Ok(taken) if taken == bytes.len() => Taken::All,
             Ok(taken) => Taken::Part(taken),
             Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Taken::Part(0),
-            Err(_) => Taken::Gone,
+            Err(error) => Taken::by(error),
         };
     }
 }
