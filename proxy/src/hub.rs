@@ -122,6 +122,7 @@ pub(crate) fn spawn(
     std::thread::Builder::new().name(format!("hub-{index}")).spawn(move || {
         let guard = AbortOnPanic;
         let ring = if settings.io_uring { Ring::open_or_tell(index) } else { None };
+        settings.metrics.io_uring_hubs.add(ring.is_some().into());
         let mut hub = Hub {
             index,
             settings,

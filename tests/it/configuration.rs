@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use analytics_tests::edge::{Edge, PRODUCTION};
+use analytics_tests::http::Http;
 use analytics_tests::log::Log;
 use analytics_tests::nats::NatsServer;
 use analytics_tests::program::{self, Program};
@@ -43,6 +44,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("ANALYTICS_MAX_CONTENT_IDS", "1e3", &[]),
     ("ANALYTICS_MAX_MESSAGE_BYTES", "64k", &[]),
     ("ANALYTICS_MAX_BODY_BYTES", "1MB", &[]),
+    ("ANALYTICS_IO_URING", "yes", &["auto", "off"]),
     ("ANALYTICS_DRAIN_SECONDS", "-1", &[]),
     ("ANALYTICS_NO_SUCH_OPTION", "1", &[]),
     ("ANALYTICS_WSPORT", "3001", &[]),
@@ -212,6 +214,25 @@ async fn production_logs_json_and_no_line_per_message() -> Result<()> {
     ensure!(grown < 100, "{grown} lines for 200 messages and 200 updates");
     for line in edge.log().tail(usize::MAX) {
         ensure!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "a line is not JSON: {line}");
+    }
+    Ok(())
+}
+
+/// Promise: hubs send by io_uring where the kernel gives it, unless they must not, and operators can see which it is.
+#[tokio::test]
+async fn hubs_send_by_io_uring_where_they_can_and_may() -> Result<()> {
+    for (setting, may) in [("auto", true), ("off", false)] {
+        let edge = Edge::start(&[("ANALYTICS_IO_URING", setting), ("ANALYTICS_WORKERS", "2")]).await?;
+        let mut metrics = Http::new(edge.listening()?.admin.to_string());
+        let hubs = wait::until("both hubs to say how they send", async || {
+            let text = metrics.get("/metrics").await.ok()?.text();
+            let hubs =
+                text.lines().find_map(|line| line.strip_prefix("analytics_io_uring_hubs "))?.parse::<u32>().ok()?;
+            let told = edge.log().tail(usize::MAX).iter().filter(|line| line.contains("gives no io_uring")).count();
+            (hubs + told as u32 == if may { 2 } else { 0 }).then_some(hubs)
+        });
+        let hubs = hubs.await?;
+        eprintln!("io_uring {setting}: {hubs} of 2 hubs send by it");
     }
     Ok(())
 }

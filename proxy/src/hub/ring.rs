@@ -83,8 +83,8 @@ impl Ring {
 
     #[expect(unsafe_code, reason = "the kernel is given addresses")]
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: the bytes and the socket that the entry names are borrowed by the caller, `send_all`, for longer than it
-        // runs, and it does not return before the kernel has completed every entry.
+        // SAFETY: the bytes and the socket that the entry names are borrowed by `send_all`, which does not return before the
+        // kernel has completed every entry; should it unwind, the process ends with its hub.
         let pushed = unsafe { self.ring.submission().push(entry) };
         // As many places as a batch may have entries, and all are empty before it.
         assert!(pushed.is_ok(), "a batch larger than the ring");
