@@ -177,7 +177,7 @@ impl Drop for NatsServer {
 }
 
 /// `$NATS_SERVER`, or what `tests/run` installed, or the one on the path.
-fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     if let Some(program) = env::var_os("NATS_SERVER") {
         return Ok(program.into());
     }

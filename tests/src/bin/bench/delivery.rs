@@ -5,30 +5,45 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::update::Update;
+
 /// The deliveries of one measurement.
 pub(crate) struct Delivery {
-    /// The value that the first measured update leads to; each further one leads to the next.
-    from: u64,
-    due: Vec<Instant>,
+    /// By topic.
+    topics: Vec<Due>,
     frames: u64,
     delays: Delays,
 }
 
+#[derive(Clone, Default)]
+struct Due {
+    /// The value that the topic's first measured update leads to; each further one leads to the next.
+    from: u64,
+    at: Vec<Instant>,
+}
+
 impl Delivery {
-    pub(crate) fn new(from: u64) -> Delivery {
-        Delivery { from, due: Vec::new(), frames: 0, delays: Delays::new() }
+    /// Of topics that have these values, 0 beyond the last.
+    pub(crate) fn new(values: &[u64]) -> Delivery {
+        let topics = values.iter().map(|value| Due { from: value + 1, at: Vec::new() }).collect();
+        Delivery { topics, frames: 0, delays: Delays::new() }
     }
 
-    /// The next update was due at `at`.
-    pub(crate) fn sent(&mut self, at: Instant) {
-        self.due.push(at);
+    /// The next update of a topic was due at `at`.
+    pub(crate) fn sent(&mut self, id: u32, at: Instant) {
+        let id = id as usize;
+        if self.topics.len() <= id {
+            self.topics.resize(id + 1, Due { from: 1, at: Vec::new() });
+        }
+        self.topics[id].at.push(at);
     }
 
-    /// Updates to these values reached one subscriber.
-    pub(crate) fn record(&mut self, values: &[u64], now: Instant) {
-        for value in values {
-            let index = value.checked_sub(self.from).and_then(|index| usize::try_from(index).ok());
-            if let Some(due) = index.and_then(|index| self.due.get(index)) {
+    /// These updates reached one subscriber.
+    pub(crate) fn record(&mut self, updates: &[Update], now: Instant) {
+        for update in updates {
+            let Some(topic) = self.topics.get(update.id as usize) else { continue };
+            let index = update.value.checked_sub(topic.from).and_then(|index| usize::try_from(index).ok());
+            if let Some(due) = index.and_then(|index| topic.at.get(index)) {
                 self.frames += 1;
                 self.delays.add(now.saturating_duration_since(*due));
             }
@@ -73,10 +88,12 @@ mod tests {
     #[test]
     fn only_updates_of_the_measurement_count() {
         let start = Instant::now();
-        let mut delivery = Delivery::new(5);
-        delivery.sent(start);
-        delivery.record(&[4, 5, 6], start + Duration::from_millis(3));
-        assert_eq!(delivery.frames(), 1);
+        let mut delivery = Delivery::new(&[4]);
+        delivery.sent(0, start);
+        delivery.sent(2, start);
+        let updates = [(0, 4), (0, 5), (0, 6), (1, 1), (2, 1), (3, 1)].map(|(id, value)| Update { id, value });
+        delivery.record(&updates, start + Duration::from_millis(3));
+        assert_eq!(delivery.frames(), 2, "of topic 0 the value 5, of topic 2 the value 1");
         assert!((delivery.delays().milliseconds(0.5) - 3.0).abs() < 0.01);
     }
 }

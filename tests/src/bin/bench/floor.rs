@@ -3,13 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use analytics_shared::message::ServerMessage;
-use analytics_shared::{Field, Id, version};
 use anyhow::{Context, Result, ensure};
 
-use crate::{content_id, wire};
+use crate::update::{Update, Writer};
+use crate::wire;
 
 /// The other role of this program: takes a control connection and then the subscribers, and sends one round of
 /// frames for each byte that comes over the control connection.
@@ -24,15 +22,13 @@ pub(crate) fn serve(subscribers: usize, coalesced: usize) -> Result<()> {
     wire::unmasked(&mut greeting, wire::TEXT, br#"{"type":"subscribed"}"#);
     let sockets: Vec<TcpStream> = (0..subscribers).map(|_| greeted(&listener, &greeting)).collect::<Result<_>>()?;
 
-    let ids: Vec<Id> = (0..coalesced).map(|n| Id::new(&content_id(n))).collect::<Result<_, _>>()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let base = version::base_of_epoch(version::epoch_at(now.as_secs())).context("the clock is beyond any epoch")?;
+    let writer = Writer::new()?;
     for value in 1.. {
         // The end of the control connection is the end of the measurement.
         if control.read(&mut [0])? == 0 {
             break;
         }
-        let bytes = frames(&ids, value, base);
+        let bytes = frames(&writer, coalesced, value)?;
         for mut socket in &sockets {
             let sent = socket.write(&bytes).context("a subscriber's socket is full or gone")?;
             ensure!(sent == bytes.len(), "a subscriber's socket took only a part");
@@ -49,23 +45,13 @@ fn greeted(listener: &TcpListener, greeting: &[u8]) -> Result<TcpStream> {
     Ok(socket)
 }
 
-/// One frame per id, back to back.
-fn frames(ids: &[Id], value: u64, base: u64) -> Vec<u8> {
+/// One frame per topic, back to back.
+fn frames(writer: &Writer, topics: usize, value: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() * 1000);
-    for content_id in ids {
+    for id in 0..u32::try_from(topics)? {
         let mut json = Vec::new();
-        let message = ServerMessage::AnalyticsUpdate {
-            content_id,
-            field: Field::Views,
-            value,
-            timestamp,
-            organization_id: None,
-            client_id: None,
-            version: base + value,
-        };
-        message.write_to(&mut json);
+        writer.append(&mut json, Update { id, value })?;
         wire::unmasked(&mut bytes, wire::TEXT, &json);
     }
-    bytes
+    Ok(bytes)
 }

@@ -1,4 +1,5 @@
-//! One HTTP/1.1 keep-alive connection. The rule: at most one request is in flight, so an answer needs no name.
+//! One HTTP/1.1 keep-alive connection. The rule: answers come in the order of their requests, so they need no names, and
+//! requests are few and small, so the socket takes them whole.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -32,23 +33,27 @@ impl Http {
         &self.stream
     }
 
-    /// Sends a request. It is small and the one before it was answered, so the socket takes it whole or is broken.
-    pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
-        self.stream.write_all(request).context("sending a request")
+    /// Sends a request, or a few at once. Those before were answered, so the socket takes them whole or is broken.
+    pub(crate) fn send(&mut self, requests: &[u8]) -> Result<()> {
+        self.stream.write_all(requests).context("sending a request")
     }
 
-    /// Reads what has come; `None` while the answer is incomplete.
+    /// The next answer that is here, after one read if there is none; `None` while it is incomplete.
     pub(crate) fn receive(&mut self) -> Result<Option<Answer<'_>>> {
         self.inbox.drain(..self.handed);
         self.handed = 0;
-        let mut chunk = [0; 4096];
-        match self.stream.read(&mut chunk) {
-            Ok(0) => bail!("the server closed a keep-alive connection"),
-            Ok(count) => self.inbox.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error).context("reading an answer"),
+        let mut head = parse(&self.inbox)?;
+        if head.is_none() {
+            let mut chunk = [0; 4096];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => bail!("the server closed a keep-alive connection"),
+                Ok(count) => self.inbox.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error).context("reading an answer"),
+            }
+            head = parse(&self.inbox)?;
         }
-        let Some(head) = parse(&self.inbox)? else { return Ok(None) };
+        let Some(head) = head else { return Ok(None) };
         self.handed = head.body_at + head.length;
         Ok(Some(Answer { status: head.status, body: &self.inbox[head.body_at..self.handed] }))
     }
@@ -78,8 +83,13 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>> {
 /// A `POST` of JSON to the trigger, with an idempotency key or without.
 pub(crate) fn post_update(host: SocketAddr, key: Option<&str>, body: &str) -> Vec<u8> {
     let key = key.map(|key| format!("Idempotency-Key: {key}\r\n")).unwrap_or_default();
+    post(host, "/api/analytics/trigger-update", &key, body)
+}
+
+/// A `POST` of JSON with further header lines.
+pub(crate) fn post(host: SocketAddr, path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST /api/analytics/trigger-update HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{key}\
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{headers}\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -111,5 +121,24 @@ mod tests {
         assert_eq!((head.status, &bytes[head.body_at..head.body_at + head.length]), (200, b"hello".as_slice()));
         assert!(parse(&bytes[..bytes.len() - 1]).expect("well formed").is_none());
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "no length, no way to find the end");
+    }
+
+    #[test]
+    fn answers_that_came_together_are_handed_out_one_by_one() -> Result<()> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let mut http = Http::connect(listener.local_addr()?)?;
+        let (mut server, _) = listener.accept()?;
+        server.write_all(
+            b"HTTP/1.1 201 Created\r\ncontent-length: 1\r\n\r\naHTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n",
+        )?;
+        drop(server);
+        let mut answered = Vec::new();
+        while answered.len() < 2 {
+            if let Some(answer) = http.receive()? {
+                answered.push((answer.status, answer.body.to_vec()));
+            }
+        }
+        assert_eq!(answered, [(201, b"a".to_vec()), (202, Vec::new())]);
+        Ok(())
     }
 }

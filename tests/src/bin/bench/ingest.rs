@@ -7,10 +7,12 @@ use anyhow::{Context, Result, ensure};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use crate::contender::Contender;
 use crate::content_id;
 use crate::delivery::Delays;
 use crate::http::{Http, get_content, post_update};
-use crate::server::{Edge, Server};
+use crate::publisher::Way;
+use crate::server::Server;
 use crate::swarm::STALLED;
 use crate::wire;
 
@@ -46,10 +48,11 @@ pub(crate) struct Load {
     pub(crate) in_flight: usize,
 }
 
-/// Posts to a fresh edge.
-pub(crate) fn measure(edge: Edge<'_>, load: Load, during: Duration) -> Result<Measured> {
+/// Posts to a fresh edge, or to a peer that takes the same calls.
+pub(crate) fn measure(contender: Contender<'_>, load: Load, during: Duration) -> Result<Measured> {
     let Load { contents, keyed, in_flight } = load;
-    let server = Server::edge(edge)?;
+    let server = contender.start(0, 0)?;
+    ensure!(server.way() == Way::Trigger, "{} counts nothing", contender.name());
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut numbers = 0..;
     let mut request = || {

@@ -5,20 +5,28 @@
 //! floor), `memory`, `idle`, `ingest` of the edge alone; `feeds`, `writes`, `units`, `functions` of the production shape.
 
 mod bare;
+mod contender;
 mod delivery;
+mod dialect;
 mod fanout;
 mod floor;
 mod functions;
 mod http;
 mod ingest;
+mod link;
 mod machine;
 mod memory;
 mod meter;
+mod peers;
+mod processes;
+mod publisher;
 mod report;
 mod rows;
 mod server;
 mod serverless;
+mod subscriber;
 mod swarm;
+mod update;
 mod wire;
 mod world;
 
@@ -29,8 +37,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::contender::Edge;
 use crate::rows::Bench;
-use crate::server::Edge;
 
 /// Descriptors that are not subscribers': the server's own reserve, which is the larger.
 const RESERVED: u64 = 600;
@@ -88,7 +96,7 @@ fn main() -> Result<()> {
     let edge = edge.canonicalize().with_context(|| format!("no proxy at {}", edge.display()))?;
     let scale = if arguments.quick { 1 } else { 5 };
     let bench = Bench {
-        edge: Edge { binary: &edge, env: &[] },
+        edge: Edge { binary: &edge, env: &[], tls: false },
         rounds: if arguments.quick { 1 } else { 3 },
         during: Duration::from_secs(scale),
         idle_for: Duration::from_secs(6 * scale),

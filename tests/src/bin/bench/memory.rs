@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::content_id;
-use crate::server::{Edge, Server};
-use crate::swarm::Swarm;
+use crate::contender::Contender;
+use crate::server::Server;
+use crate::swarm::{HANDSHAKES, Swarm};
 
 /// Memory counts as settled when it moved by less than this, in KiB, for [`QUIET`].
 const STILL: u64 = 64;
@@ -20,18 +20,18 @@ pub(crate) enum Topics {
     /// All to the same one.
     Shared,
     /// To `each` of `of`, drawn evenly, the same draw in every run.
-    Spread { each: usize, of: usize },
+    Spread { each: usize, of: u32 },
 }
 
 impl Topics {
-    fn chooser(self) -> impl FnMut(usize) -> Vec<String> {
+    fn chooser(self) -> impl FnMut(usize) -> Vec<u32> {
         let mut random = fastrand::Rng::with_seed(20);
         move |_| match self {
-            Topics::Shared => vec![content_id(0)],
+            Topics::Shared => vec![0],
             Topics::Spread { each, of } => {
                 let mut drawn = Vec::with_capacity(each);
                 while drawn.len() < each {
-                    let id = content_id(random.usize(..of));
+                    let id = random.u32(..of);
                     if !drawn.contains(&id) {
                         drawn.push(id);
                     }
@@ -44,23 +44,23 @@ impl Topics {
 
 /// Bytes of resident memory per connection, over the connections from the first count to the second, and the
 /// resident memory, in KiB, at the second.
-pub(crate) fn slope(edge: Edge<'_>, topics: Topics, from: usize, to: usize) -> Result<(f64, u64)> {
-    let server = Server::edge(edge)?;
-    let mut swarm = Swarm::new()?;
+pub(crate) fn slope(contender: Contender<'_>, topics: Topics, from: usize, to: usize) -> Result<(f64, u64)> {
+    let server = contender.start(to, 1)?;
+    let mut swarm = Swarm::new(server.front())?;
     let mut ids = topics.chooser();
-    swarm.grow(server.address(), from, &mut ids)?;
+    swarm.grow(from, HANDSHAKES, &mut ids)?;
     let low = settled(&server, &mut swarm)?;
-    swarm.grow(server.address(), to, &mut ids)?;
+    swarm.grow(to, HANDSHAKES, &mut ids)?;
     let high = settled(&server, &mut swarm)?;
     let grown = high as f64 - low as f64;
     Ok((grown * 1024.0 / (to - from) as f64, high))
 }
 
 /// The share of one core, in percent, that connections cost while nothing happens but heartbeats.
-pub(crate) fn idle(edge: Edge<'_>, connections: usize, during: Duration) -> Result<f64> {
-    let server = Server::edge(edge)?;
-    let mut swarm = Swarm::new()?;
-    swarm.grow(server.address(), connections, &mut Topics::Shared.chooser())?;
+pub(crate) fn idle(contender: Contender<'_>, connections: usize, during: Duration) -> Result<f64> {
+    let server = contender.start(connections, 1)?;
+    let mut swarm = Swarm::new(server.front())?;
+    swarm.grow(connections, HANDSHAKES, &mut Topics::Shared.chooser())?;
     settled(&server, &mut swarm)?;
     let (cpu, start) = (server.cpu()?, Instant::now());
     wait(&mut swarm, during)?;
@@ -87,7 +87,7 @@ fn wait(swarm: &mut Swarm, during: Duration) -> Result<()> {
     while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         swarm.turn(left)?;
     }
-    match swarm.shortfall(0, 0) {
+    match swarm.shortfall(&[], true) {
         Some(reason) => anyhow::bail!("idle connections did not stay idle: {reason}"),
         None => Ok(()),
     }

@@ -31,6 +31,11 @@ impl Table {
         self.failures += 1;
     }
 
+    /// A row that cannot be measured on this machine.
+    pub(crate) fn skipped(&mut self, name: &str, reason: &str) {
+        self.rows.push(vec![name.to_owned(), format!("skipped: {reason}")]);
+    }
+
     /// How many rows failed.
     pub(crate) fn failures(&self) -> usize {
         self.failures

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::fanout::{self, Pace, Sender};
+use crate::contender::{Contender, Edge};
+use crate::fanout::{self, Pace};
 use crate::ingest::{self, Contents, Load};
 use crate::memory::{self, Topics};
+use crate::peers::Peer;
 use crate::report::{Table, grouped, median, with_range};
-use crate::server::Edge;
 
 /// What all rows share.
 pub(crate) struct Bench<'a> {
@@ -28,8 +29,16 @@ pub(crate) struct Bench<'a> {
 const SUBSCRIBERS: usize = 5_000;
 const BURST: usize = 16;
 const SLOPE: (usize, usize) = (3_000, 15_000);
-const FANOUT: &[&str] =
-    &["row", "updates/s", "frames per server-CPU-s", "ratio to the floor", "p50 ms", "p99 ms", "load/server CPU"];
+const FANOUT: &[&str] = &[
+    "row",
+    "updates/s",
+    "frames per server-CPU-s",
+    "ratio to the floor",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "load/server CPU",
+];
 
 impl Bench<'_> {
     /// Frames to many subscribers beside the floor, one topic at three paces.
@@ -55,47 +64,60 @@ impl Bench<'_> {
     fn beside_floor(&self, title: &'static str, what: &str, topics: usize, paces: &[(&str, Pace)]) -> Table {
         let subscribers = SUBSCRIBERS.min(self.most_connections);
         let (names, paces): (Vec<&str>, Vec<Pace>) = paces.iter().copied().unzip();
-        let mut floor = Vec::new();
-        let mut edge = Vec::new();
+        let contenders = self.contenders();
+        let mut rounds: Vec<Vec<_>> = contenders.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.rounds {
-            floor.push(fanout::measure(Sender::Floor, subscribers, topics, &paces).map_err(told));
-            edge.push(fanout::measure(Sender::Edge(self.edge), subscribers, topics, &paces).map_err(told));
+            for (contender, rounds) in contenders.iter().zip(&mut rounds) {
+                if contender.missing().is_none() {
+                    rounds.push(fanout::measure(*contender, subscribers, topics, &paces).map_err(told));
+                }
+            }
         }
-        let bytes = |rounds: &[Result<Vec<fanout::Measured>, String>]| {
-            let measured = rounds.iter().flatten().flatten().next();
-            measured.map_or_else(|| "?".to_owned(), |measured| measured.frame_bytes.to_string())
+        let bytes = |(contender, rounds): (&Contender<'_>, &Vec<Result<Vec<fanout::Measured>, String>>)| {
+            let measured = rounds.iter().flatten().flatten().next()?;
+            Some(format!("{} {}", contender.name(), measured.frame_bytes))
         };
+        let bytes: Vec<String> = contenders.iter().zip(&rounds).filter_map(bytes).collect();
         let method = format!(
-            "{} subscribers, {what}; frames of {} bytes (floor: {}). Delays run from the time an update was due to its \
-             receipt, on the edge through a durable commit. Sustained: the next update when everyone has the one before.",
+            "{} subscribers, {what}; bytes of a frame: {}. Delays run from the time an update was due to its receipt, on \
+             the edge through a durable commit. Sustained: the next update when everyone has the one before.",
             grouped(subscribers as f64),
-            bytes(&edge),
-            bytes(&floor),
+            bytes.join(", "),
         );
         let mut table = Table::new(title, method, FANOUT);
         for (index, name) in names.iter().enumerate() {
-            let floor = column(&floor, index);
-            let edge = column(&edge, index);
             let rate = |measured: &[&fanout::Measured]| measured.iter().map(|m| m.frames_per_cpu_second).collect();
-            let floor_rates: Vec<f64> = floor.as_deref().map(rate).unwrap_or_default();
-            for (who, measured) in [("floor", &floor), ("edge", &edge)] {
-                let name = format!("{who}, {name}");
-                match measured {
+            // The floor comes first.
+            let floor = rounds.first().map(|floor| column(floor, index));
+            let floor: Vec<f64> = floor.and_then(Result::ok).as_deref().map(rate).unwrap_or_default();
+            for (contender, rounds) in contenders.iter().zip(&rounds) {
+                let name = format!("{}, {name}", contender.name());
+                if let Some(reason) = contender.missing() {
+                    table.skipped(&name, &reason);
+                    continue;
+                }
+                match column(rounds, index) {
                     Ok(measured) => {
-                        let rates: Vec<f64> = rate(measured);
-                        let ratios: Vec<f64> = rates.iter().zip(&floor_rates).map(|(own, floor)| own / floor).collect();
+                        let rates: Vec<f64> = rate(&measured);
+                        let ratios: Vec<f64> = rates.iter().zip(&floor).map(|(own, floor)| own / floor).collect();
                         let ratio = match ratios.as_slice() {
                             [] => "no floor".to_owned(),
-                            _ if who == "floor" => "1".to_owned(),
+                            _ if matches!(contender, Contender::Floor) => "1".to_owned(),
                             ratios => with_range(ratios),
                         };
-                        table.row(fanout_cells(name, measured, &rates, ratio));
+                        table.row(fanout_cells(name, &measured, &rates, ratio));
                     }
-                    Err(reason) => table.failed(&name, reason),
+                    Err(reason) => table.failed(&name, &reason),
                 }
             }
         }
         table
+    }
+
+    /// Everyone, the floor first.
+    fn contenders(&self) -> Vec<Contender<'_>> {
+        let peers = Peer::ALL.into_iter().map(Contender::Peer);
+        [Contender::Floor, Contender::Edge(self.edge)].into_iter().chain(peers).collect()
     }
 
     /// Memory per connection that only waits.
@@ -111,7 +133,7 @@ impl Bench<'_> {
         let mut table = Table::new("Memory", method, &["row", "bytes per connection", "KiB in all at the end"]);
         let spread = Topics::Spread { each: 20, of: 10_000 };
         for (name, topics) in [("one shared topic", Topics::Shared), ("20 of 10 000 topics", spread)] {
-            match self.each_round(|| memory::slope(self.edge, topics, from, to)) {
+            match self.each_round(|| memory::slope(Contender::Edge(self.edge), topics, from, to)) {
                 Ok(rounds) => table.row(vec![
                     name.to_owned(),
                     grouped(median(rounds.iter().map(|(slope, _)| *slope))),
@@ -130,7 +152,7 @@ impl Bench<'_> {
         let mut table = Table::new("Idle", method, &["row", "% of one core"]);
         for count in [0, connections] {
             let name = format!("{} connections", grouped(count as f64));
-            match self.each_round(|| memory::idle(self.edge, count, self.idle_for)) {
+            match self.each_round(|| memory::idle(Contender::Edge(self.edge), count, self.idle_for)) {
                 Ok(rounds) => table.row(vec![name, format!("{:.2}", median(rounds))]),
                 Err(reason) => table.failed(&name, &reason),
             }
@@ -148,7 +170,7 @@ impl Bench<'_> {
             for in_flight in [1, 16, 256] {
                 let name = format!("{in_flight} in flight, {what}");
                 let load = Load { contents, keyed: false, in_flight };
-                match self.each_round(|| ingest::measure(self.edge, load, self.during)) {
+                match self.each_round(|| ingest::measure(Contender::Edge(self.edge), load, self.during)) {
                     Ok(rounds) => table.row(vec![
                         name,
                         grouped(median(rounds.iter().map(|m| m.posts_per_second))),
@@ -177,6 +199,7 @@ fn fanout_cells(name: String, measured: &[&fanout::Measured], rates: &[f64], rat
         ratio,
         format!("{:.2}", of(|m| m.p50_ms)),
         format!("{:.2}", of(|m| m.p99_ms)),
+        format!("{:.2}", of(|m| m.p999_ms)),
         format!("{:.2}", of(|m| m.load_share)),
     ]
 }

@@ -9,12 +9,13 @@ use analytics_tests::memory::Counter;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::fanout::{self, Pace, Sender};
+use crate::contender::{Contender, Edge};
+use crate::fanout::{self, Pace};
 use crate::ingest::{self, Contents, Load};
 use crate::meter::Meter;
 use crate::report::{Table, grouped, median, with_range};
 use crate::rows::{Bench, told};
-use crate::server::{Edge, Server, pinned};
+use crate::server::pinned;
 use crate::world::{Feed, World};
 
 /// Longer than any feed's rhythm (the stream is looked at every 250 ms).
@@ -39,7 +40,7 @@ impl Bench<'_> {
         let mut table = Table::new("From a post to its subscriber", method, &["feed", "p50 ms", "p99 ms"]);
         let of = |edge: Edge<'_>| -> Result<fanout::Measured> {
             let pace = Pace::Apart { longest: LONGEST_PAUSE, updates };
-            let measured = fanout::measure(Sender::Edge(edge), 1, 1, &[pace])?;
+            let measured = fanout::measure(Contender::Edge(edge), 1, 1, &[pace])?;
             let measured = measured.into_iter().next().context("nothing was measured")?;
             ensure!(measured.failed.is_none(), "{}", measured.failed.unwrap_or_default());
             Ok(measured)
@@ -47,7 +48,7 @@ impl Bench<'_> {
         let streamed = |feed| -> Result<fanout::Measured> {
             let world = World::start()?;
             let shape = world.shape(feed, world.dynamodb())?;
-            of(Edge { binary: self.edge.binary, env: &shape.env })
+            of(Edge { env: &shape.env, ..self.edge })
         };
         for (name, measured) in [
             ("embedded (redb, in one process)", of(self.edge)),
@@ -83,8 +84,8 @@ impl Bench<'_> {
                 self.bare(&world, load)?;
                 let floor = self.bare(&world, load)?;
                 let shape = world.shape(Feed::Streams, world.dynamodb())?;
-                let edge = Edge { binary: self.edge.binary, env: &shape.env };
-                Ok((floor, ingest::measure(edge, load, self.during)?))
+                let edge = Edge { env: &shape.env, ..self.edge };
+                Ok((floor, ingest::measure(Contender::Edge(edge), load, self.during)?))
             };
             match self.each_round(round) {
                 Ok(rounds) => {
@@ -139,7 +140,7 @@ impl Bench<'_> {
         // The meter runs on the world's runtime, so whoever waits for the edge has to be on it too.
         let (binary, env) = (self.edge.binary.to_owned(), shape.env.clone());
         world.block_on(async {
-            let start = tokio::task::spawn_blocking(move || Server::edge(Edge { binary: &binary, env: &env }));
+            let start = tokio::task::spawn_blocking(move || Edge { binary: &binary, env: &env, tls: false }.start());
             let server = start.await.context("starting the edge")??;
             let mut api = Api::new(server.address().to_string());
             let mut rows = Vec::new();

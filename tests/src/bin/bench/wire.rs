@@ -1,8 +1,11 @@
 //! The client's half of RFC 6455, as little of it as a load generator needs. The rule: bytes in, frames out, and an
 //! incomplete frame is never an error, only not yet a frame.
 
+use std::net::SocketAddr;
+
 /// The opcodes that are told apart (RFC 6455 §5.2).
 pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xA;
@@ -11,9 +14,9 @@ pub(crate) const PONG: u8 = 0xA;
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// The upgrade request. The key is sixteen zero bytes: a load generator need not prove who answers.
-pub(crate) fn upgrade_request(host: &str) -> Vec<u8> {
+pub(crate) fn upgrade_request(path: &str, host: SocketAddr) -> Vec<u8> {
     format!(
-        "GET /analytics HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     .into_bytes()
@@ -66,13 +69,6 @@ pub(crate) fn is(payload: &[u8], kind: &str) -> bool {
     contains(payload, format!("\"type\":\"{kind}\"").as_bytes())
 }
 
-/// The `value` of an `analytics_update` of views, the field that is measured. A counter that comes into being is told
-/// with all its fields.
-pub(crate) fn views_update(payload: &[u8]) -> Option<u64> {
-    let views = is(payload, "analytics_update") && contains(payload, br#""field":"views""#);
-    if views { number(payload, "value") } else { None }
-}
-
 /// The first whole number under a key of a flat JSON text without blanks, as the edge writes it.
 pub(crate) fn number(json: &[u8], key: &str) -> Option<u64> {
     let key = format!("\"{key}\":");
@@ -110,13 +106,5 @@ mod tests {
         let plain: Vec<u8> =
             frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         assert_eq!(plain, b"{\"type\":\"ping\"}");
-    }
-
-    #[test]
-    fn the_value_is_read_from_updates_of_views_only() {
-        let update = br#"{"type":"analytics_update","contentId":"a","field":"views","value":42,"version":7}"#;
-        assert_eq!(views_update(update), Some(42));
-        assert_eq!(views_update(br#"{"type":"analytics_update","contentId":"a","field":"likes","value":42}"#), None);
-        assert_eq!(views_update(br#"{"type":"pong","field":"views","value":42}"#), None);
     }
 }
