@@ -85,20 +85,21 @@ nats_version=2.15.2
 
 has_nats_server() { [ "$(.tools/bin/nats-server --version 2>/dev/null)" = "nats-server: v$nats_version" ]; }
 
-# What install_nats_server cannot install by itself: Debian's Go is too old to build this version, the one that everything
-# is tested with. Asked before anything that takes long.
-need_nats_build() {
-  local version
-  has_nats_server && return
+# find_go: puts Go on the path where it is not, and answers whether it is new enough. What it finds is in go_found.
+find_go() {
   # Where the archive of go.dev is unpacked by its own instructions.
   if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
     PATH="/usr/local/go/bin:$PATH"
   fi
-  version="$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)" || version=
-  if ! [[ "$version" =~ ^go([0-9]+)\.([0-9]+) ]] ||
-    [ $((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2])) -lt 1026 ]; then
-    fail "nats-server $nats_version is built with Go 1.26 or newer; ${version:-no Go} is installed. Install Go (https://go.dev/dl), or put that nats-server at .tools/bin/nats-server, then run this again."
-  fi
+  go_found="$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)" || go_found='no Go'
+  [[ "$go_found" =~ ^go([0-9]+)\.([0-9]+) ]] && [ $((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2])) -ge 1026 ]
+}
+
+# What install_nats_server cannot install by itself: Debian's Go is too old to build this version, the one that everything
+# is tested with. Asked before anything that takes long.
+need_nats_build() {
+  has_nats_server || find_go ||
+    fail "nats-server $nats_version is built with Go 1.26 or newer; $go_found is installed. Install Go (https://go.dev/dl), or put that nats-server at .tools/bin/nats-server, then run this again."
 }
 
 install_nats_server() {
@@ -106,6 +107,32 @@ install_nats_server() {
   need_nats_build
   say "building nats-server $nats_version with go, which takes some minutes"
   GOBIN="$PWD/.tools/bin" go install "github.com/nats-io/nats-server/v2@v$nats_version"
+}
+
+# npm_ci FOLDER: what its lock file names, unless that is there.
+npm_ci() {
+  local lock="$1/package-lock.json" installed="$1/node_modules/.lock-installed"
+  cmp --silent "$lock" "$installed" && return
+  (cd "$1" && npm ci --no-audit --no-fund)
+  cp "$lock" "$installed"
+}
+
+# The servers on Node.js that the benchmark measures beside the edge.
+install_node_peers() {
+  install_missing node=nodejs npm=npm
+  npm_ci tests/bench/peers/node
+}
+
+# nginx with the module that the benchmark measures. In run level 1 its package does not start a server of its own.
+install_nchan() {
+  [ -x /usr/sbin/nginx ] && [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] && return
+  RUNLEVEL=1 apt_install nginx libnginx-mod-nchan
+}
+
+# The server around Centrifugo's engine that the benchmark measures.
+install_centrifuge() {
+  find_go || fail "the server around centrifuge is built with Go 1.26 or newer; $go_found is installed."
+  go build -C tests/bench/peers/centrifuge -o "$PWD/.tools/bin/centrifuge-server" .
 }
 
 # listens PORT: whether something accepts connections on this port of the loopback interface.
