@@ -12,6 +12,11 @@ use crate::peers::Peer;
 use crate::publisher::Way;
 use crate::server::{Launch, Server, Sign, pinned};
 
+/// What the floor and the edges are called in tables, and looked up by.
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const EDGE: &str = "edge";
+pub(crate) const EDGE_TLS: &str = "edge, TLS 1.3";
+
 /// A server that is measured.
 #[derive(Clone, Copy)]
 pub(crate) enum Contender<'a> {
@@ -38,9 +43,9 @@ impl Contender<'_> {
     /// What it is called in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Contender::Floor => "floor",
-            Contender::Edge(Edge { tls: false, .. }) => "edge",
-            Contender::Edge(Edge { tls: true, .. }) => "edge, TLS 1.3",
+            Contender::Floor => FLOOR,
+            Contender::Edge(Edge { tls: false, .. }) => EDGE,
+            Contender::Edge(Edge { tls: true, .. }) => EDGE_TLS,
             Contender::Peer(peer) => peer.name(),
         }
     }

@@ -23,6 +23,13 @@ pub(crate) enum Dialect {
     Centrifuge,
 }
 
+/// Whose counters are meant: those of a client of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) organization: String,
+    pub(crate) client: String,
+}
+
 /// What a subscriber was told.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
@@ -73,6 +80,16 @@ impl Dialect {
                 wire::masked(wire::TEXT, commands.as_bytes())
             }
         }
+    }
+
+    /// The frame that subscribes to the ids of a client of an organization, which only the edge's own has.
+    pub(crate) fn subscribe_within(scope: &Scope, ids: &[u32]) -> Vec<u8> {
+        let ids: Vec<String> = names(ids).collect();
+        let Scope { organization, client } = scope;
+        let message = serde_json::json!({
+            "type": "subscribe", "contentIds": ids, "organizationId": organization, "clientId": client,
+        });
+        wire::masked(wire::TEXT, message.to_string().as_bytes())
     }
 
     /// How many confirmations complete a subscription to so many ids.

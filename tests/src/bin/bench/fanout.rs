@@ -28,6 +28,8 @@ pub(crate) enum Pace {
 pub(crate) struct Measured {
     pub(crate) updates_per_second: f64,
     pub(crate) frames_per_cpu_second: f64,
+    /// CPU time of the server for each update, in µs.
+    pub(crate) cpu_micros_per_update: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
@@ -47,30 +49,59 @@ pub(crate) fn measure(
     paces: &[Pace],
 ) -> Result<Vec<Measured>> {
     let server = contender.start(subscribers, topics)?;
-    let mut swarm = Swarm::new(server.front())?;
-    let publisher = Publisher::connect(&server)?;
-    swarm.await_also(publisher.stream())?;
-    let topics: Vec<u32> = (0..u32::try_from(topics)?).collect();
-    swarm.grow(subscribers, HANDSHAKES, &mut |_| topics.clone())?;
-    // The first update creates the counters and warms every path. It is too little for the server's CPU time to count.
-    let warm_up = Pace::Apart { longest: Duration::ZERO, updates: 1 };
-    let mut run = Run { server, swarm, publisher, subscribers, topics };
-    if let Some(reason) = run.at(warm_up)?.failed {
-        bail!("the first update did not reach everyone: {reason}");
-    }
+    let mut run = Run::begin(&server, Swarm::new(server.front())?, Publisher::connect(&server)?, subscribers, topics)?;
     paces.iter().map(|pace| run.at(*pace)).collect()
 }
 
-struct Run {
-    server: Server,
+/// Subscribers who are all told the same.
+pub(crate) struct Run<'a> {
+    server: &'a Server,
     swarm: Swarm,
     publisher: Publisher,
     subscribers: usize,
     topics: Vec<u32>,
 }
 
-impl Run {
-    fn at(&mut self, pace: Pace) -> Result<Measured> {
+impl<'a> Run<'a> {
+    /// Connects so many subscribers, each to so many topics, and sends the first updates, which create the counters and
+    /// warm every path.
+    pub(crate) fn begin(
+        server: &'a Server,
+        mut swarm: Swarm,
+        publisher: Publisher,
+        subscribers: usize,
+        topics: usize,
+    ) -> Result<Run<'a>> {
+        swarm.await_also(publisher.stream())?;
+        let topics: Vec<u32> = (0..u32::try_from(topics)?).collect();
+        swarm.grow(subscribers, HANDSHAKES, &mut |_| topics.clone())?;
+        let mut run = Run { server, swarm, publisher, subscribers, topics };
+        let warm_up = Pace::Apart { longest: Duration::ZERO, updates: 1 };
+        if let Some(reason) = run.at(warm_up)?.failed {
+            bail!("the first update did not reach everyone: {reason}");
+        }
+        Ok(run)
+    }
+
+    /// What updates other topics meanwhile.
+    pub(crate) fn publisher(&mut self) -> &mut Publisher {
+        &mut self.publisher
+    }
+
+    /// Waits until what was published is acknowledged.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while self.publisher.is_waiting() {
+            ensure!(start.elapsed() < STALLED, "an update was not acknowledged");
+            if self.swarm.turn(Duration::from_millis(100))? {
+                self.publisher.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures at a pace.
+    pub(crate) fn at(&mut self, pace: Pace) -> Result<Measured> {
         let per_update = (self.subscribers * self.topics.len()) as u64;
         self.swarm.begin(self.publisher.values());
         let (cpu, load) = (self.server.cpu()?, own_cpu()?);
@@ -129,6 +160,7 @@ impl Run {
         Ok(Measured {
             updates_per_second: (sent * self.topics.len() as u64) as f64 / elapsed.as_secs_f64(),
             frames_per_cpu_second: delivery.frames() as f64 / cpu,
+            cpu_micros_per_update: cpu * 1e6 / sent.max(1) as f64,
             p50_ms: delivery.delays().milliseconds(0.50),
             p99_ms: delivery.delays().milliseconds(0.99),
             p999_ms: delivery.delays().milliseconds(0.999),

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::figures::{Figures, Measure};
 use crate::report::{Table, median, with_range};
-use crate::rows::{Bench, told};
+use crate::rows::{Bench, told_of};
 
 /// Starts per function; the first one reads the program from the disk.
 const STARTS: usize = 20;
@@ -37,30 +38,33 @@ const ENVIRONMENT: [(&str, &str); 8] = [
 
 impl Bench<'_> {
     /// Package size and start time.
-    pub(crate) fn functions(&self) -> Table {
+    pub(crate) fn functions(&self, kept: &mut Figures) -> Table {
         let method = format!(
             "Built by `cargo lambda build`, unpacked and zipped. Start: from the start of the program to its first \
              question for work, on one core, the median of {STARTS} starts, in brackets the fastest and the slowest."
         );
         let mut table = Table::new("Lambda functions", method, &["function", "MB", "MB zipped", "start ms"]);
         for name in ["trigger-update", "stream-relay"] {
-            match self.function(name) {
+            match self.function(name, kept) {
                 Ok(cells) => table.row(cells),
-                Err(error) => table.failed(name, &told(error)),
+                Err(error) => table.failed(name, &told_of(&error)),
             }
         }
         table
     }
 
-    fn function(&self, name: &str) -> Result<Vec<String>> {
+    fn function(&self, name: &str, kept: &mut Figures) -> Result<Vec<String>> {
         let target = self.edge.binary.ancestors().nth(2).context("the proxy lies in no target directory")?;
         let package = target.join("lambda").join(name);
         let program = package.join("bootstrap");
         let starts = (0..STARTS).map(|_| start(&program)).collect::<Result<Vec<_>>>()?;
         let millis: Vec<f64> = starts.iter().map(|start| start.as_secs_f64() * 1_000.0).collect();
         ensure!(median(millis.iter().copied()).is_finite(), "nothing was measured");
-        let zipped = package.join("bootstrap.zip");
-        Ok(vec![name.to_owned(), megabytes(&program)?, megabytes(&zipped)?, with_range(&millis)])
+        let zipped = megabytes(&package.join("bootstrap.zip"))?;
+        kept.note(Measure::ZippedMegabytes, name, [zipped]);
+        kept.note(Measure::StartMillis, name, [median(millis.iter().copied())]);
+        let size = |megabytes| format!("{megabytes:.2}");
+        Ok(vec![name.to_owned(), size(megabytes(&program)?), size(zipped), with_range(&millis)])
     }
 }
 
@@ -96,7 +100,7 @@ impl Drop for Owned {
     }
 }
 
-fn megabytes(file: &Path) -> Result<String> {
+fn megabytes(file: &Path) -> Result<f64> {
     let bytes = file.metadata().with_context(|| format!("look at {}", file.display()))?.len();
-    Ok(format!("{:.2}", bytes as f64 / 1e6))
+    Ok(bytes as f64 / 1e6)
 }

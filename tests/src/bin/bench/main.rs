@@ -1,36 +1,44 @@
-//! The benchmark of the edge on one machine. The rule: the server has core 0, everything here has core 1, and every
-//! figure stands beside what the kernel alone would need.
+//! The benchmark of the edge on one machine, beside what people use today. The rule: the server has core 0, everything
+//! here has core 1, and every figure stands beside what the kernel alone would need, or what others need.
 //!
-//! `tests/bench/run` builds and starts it. Rows are groups of measurements: `fanout`, `burst` (both beside their
-//! floor), `memory`, `idle`, `ingest` of the edge alone; `feeds`, `writes`, `units`, `functions` of the production shape.
+//! `tests/bench/run` builds and starts it. Rows are groups of measurements; [`Row`] says what each is about.
 
 mod bare;
+mod charts;
 mod contender;
 mod delivery;
 mod dialect;
 mod fanout;
+mod figures;
 mod floor;
 mod functions;
 mod http;
 mod ingest;
 mod link;
 mod machine;
+mod many;
 mod memory;
 mod meter;
 mod peers;
 mod processes;
+mod progress;
 mod publisher;
 mod report;
+mod results;
 mod rows;
 mod server;
 mod serverless;
+mod slow;
 mod subscriber;
 mod swarm;
+mod targets;
+mod unrelated;
 mod update;
 mod wire;
 mod world;
+mod zipf;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -38,26 +46,31 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::contender::Edge;
-use crate::rows::Bench;
+use crate::figures::Figures;
+use crate::progress::Progress;
+use crate::report::Table;
+use crate::results::Results;
+use crate::rows::{Bench, COMPLETE, QUICK, Size};
 
 /// Descriptors that are not subscribers': the server's own reserve, which is the larger.
 const RESERVED: u64 = 600;
 
 #[derive(Parser)]
-#[command(about = "Measures the edge on two cores", subcommand_negates_reqs = true)]
+#[command(about = "Measures the edge and its peers on two cores", subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
     /// The release binary of the proxy.
     #[arg(long, required = true)]
     proxy: Option<PathBuf>,
-    /// Where the tables of a complete run go, as Markdown.
+    /// The folder that a complete run's RESULTS.md and charts go to; any other run's go to `bench-results` beside the
+    /// proxy.
     #[arg(long)]
     results: Option<PathBuf>,
-    /// One short round: whether everything works, no figures to keep.
+    /// One short round of fewer connections: whether everything works, no figures to keep.
     #[arg(long)]
     quick: bool,
-    /// Only these, comma-separated; prints, and leaves the results as they are.
+    /// Only these, comma-separated.
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<Row>,
 }
@@ -74,15 +87,76 @@ enum Role {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Row {
+    /// One topic, beside the floor and the peers.
     Fanout,
+    /// Sixteen topics at once, the same.
     Burst,
+    /// A second hub of the edge.
+    Hubs,
+    /// Many topics, few of them each.
+    Many,
+    /// Idle connections' memory.
     Memory,
+    /// Connections that come all at once.
+    Storm,
+    /// Idle connections' CPU time.
     Idle,
+    /// An update of the edge beside subscriptions that it does not concern.
+    Cost,
+    /// Clients of the edge that do not read.
+    Slow,
+    /// Updates over HTTP.
     Ingest,
+    /// The production shape: from a post to its subscriber.
     Feeds,
+    /// Posts that end in DynamoDB.
     Writes,
+    /// What DynamoDB charges.
     Units,
+    /// The Lambda functions.
     Functions,
+}
+
+impl Row {
+    fn measure(self, bench: &Bench<'_>, figures: &mut Figures) -> Vec<Table> {
+        match self {
+            Row::Fanout => bench.fanout(figures),
+            Row::Burst => bench.burst(figures),
+            Row::Hubs => bench.hubs(),
+            Row::Many => bench.many(),
+            Row::Memory => bench.memory(figures),
+            Row::Storm => bench.storm(),
+            Row::Idle => bench.idle(),
+            Row::Cost => bench.unrelated(figures),
+            Row::Slow => bench.slow(figures),
+            Row::Ingest => bench.ingest(figures),
+            Row::Feeds => vec![bench.feeds()],
+            Row::Writes => vec![bench.writes()],
+            Row::Units => vec![bench.units()],
+            Row::Functions => vec![bench.functions(figures)],
+        }
+    }
+
+    /// How long it takes in a complete run on the machine that it was written on: how far a run is depends on it, nothing
+    /// else.
+    fn expected(self) -> Duration {
+        Duration::from_secs(match self {
+            Row::Fanout => 900,
+            Row::Burst => 180,
+            Row::Hubs => 40,
+            Row::Many => 330,
+            Row::Memory => 560,
+            Row::Storm => 250,
+            Row::Idle => 300,
+            Row::Cost => 120,
+            Row::Slow => 80,
+            Row::Ingest => 140,
+            Row::Feeds => 110,
+            Row::Writes => 300,
+            Row::Units => 20,
+            Row::Functions => 10,
+        })
+    }
 }
 
 fn main() -> Result<()> {
@@ -94,61 +168,66 @@ fn main() -> Result<()> {
     }
     let edge = arguments.proxy.context("--proxy is missing")?;
     let edge = edge.canonicalize().with_context(|| format!("no proxy at {}", edge.display()))?;
-    let scale = if arguments.quick { 1 } else { 5 };
+    let built = edge.parent().context("the proxy's path has no directory")?;
+    let rows: Vec<Row> = Row::value_variants()
+        .iter()
+        .copied()
+        .filter(|row| arguments.rows.is_empty() || arguments.rows.contains(row))
+        .collect();
+    let (size, rounds, scale) = if arguments.quick { (QUICK, 1, 1) } else { (COMPLETE, 3, 3) };
+    enough_descriptors(&size)?;
     let bench = Bench {
         edge: Edge { binary: &edge, env: &[], tls: false },
-        rounds: if arguments.quick { 1 } else { 3 },
+        rounds,
         during: Duration::from_secs(scale),
-        idle_for: Duration::from_secs(6 * scale),
-        most_connections: most_connections()?,
+        idle_for: Duration::from_secs(10 * scale),
+        size,
+        progress: Progress::new(rows.iter().map(|row| row.expected()).sum()),
     };
 
-    let data = edge.parent().context("the proxy's path has no directory")?;
-    let mut text = format!(
-        "# Benchmark results\n\nWritten by `tests/bench/run`. {} The server has one core, the load generator the \
-         other. Rounds: {}; figures are medians, in brackets the range. A row with any incomplete delivery has failed.\n",
-        machine::shape(data)?,
-        bench.rounds
-    );
-    let mut failures = 0;
-    println!("{text}");
-    for row in Row::value_variants() {
-        if !arguments.rows.is_empty() && !arguments.rows.contains(row) {
-            continue;
+    let mut results = Results::new(head(built, rounds)?);
+    let unfinished = built.join("bench-results");
+    for row in &rows {
+        bench.progress.begin(row.expected());
+        for table in row.measure(&bench, &mut results.figures) {
+            println!("{}", table.markdown());
+            results.add(table);
         }
-        let table = match row {
-            Row::Fanout => bench.fanout(),
-            Row::Burst => bench.burst(),
-            Row::Memory => bench.memory(),
-            Row::Idle => bench.idle(),
-            Row::Ingest => bench.ingest(),
-            Row::Feeds => bench.feeds(),
-            Row::Writes => bench.writes(),
-            Row::Units => bench.units(),
-            Row::Functions => bench.functions(),
-        };
-        failures += table.failures();
-        let table = table.markdown();
-        println!("{table}");
-        text.push('\n');
-        text.push_str(&table);
+        results.write(&unfinished)?;
     }
-    if let Some(path) = arguments.results.filter(|_| !arguments.quick && arguments.rows.is_empty()) {
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    println!("{}", results.targets());
+    match arguments.results.filter(|_| !arguments.quick && arguments.rows.is_empty()) {
+        Some(folder) => results.write(&folder)?,
+        None => eprintln!("what was measured is in {}", unfinished.display()),
     }
+    let failures = results.failures();
     ensure!(failures == 0, "{failures} rows failed");
     Ok(())
 }
 
-/// How many connections the descriptors of either side allow, after raising their limit as far as it goes. The
-/// server inherits it.
-fn most_connections() -> Result<usize> {
+/// The title, the machine, and what holds for all tables.
+fn head(data: &Path, rounds: usize) -> Result<String> {
+    Ok(format!(
+        "# Benchmark results\n\nWritten by `tests/bench/run`. {} The server has one core, the load generator the other. \
+         Rounds: {rounds}, those of what is compared in turns; figures are medians, in brackets the range. CPU time is what \
+         the kernel counts for all threads of a server's processes, to the nanosecond. A row with any incomplete delivery \
+         has failed.\n",
+        machine::shape(data)?
+    ))
+}
+
+/// Raises the limit of descriptors as far as it goes, for this process and the servers, which inherit it.
+fn enough_descriptors(size: &Size) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .context("raising the limit of descriptors")?;
     let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(RESERVED);
-    ensure!(most >= 100, "the limit of descriptors ({most} after the reserve) leaves nothing to measure");
-    Ok(usize::try_from(most).unwrap_or(usize::MAX))
+    let needed = size.descriptors();
+    ensure!(
+        most >= needed as u64,
+        "{needed} connections need as many descriptors and {RESERVED} more; raise the limit (ulimit -Hn)"
+    );
+    Ok(())
 }
 
 /// The nth content's id, as long as ids usually are.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::contender::Contender;
+use crate::processes::own_cpu;
 use crate::server::Server;
 use crate::swarm::{HANDSHAKES, Swarm};
 
@@ -14,11 +15,17 @@ const STILL: u64 = 64;
 const QUIET: Duration = Duration::from_secs(1);
 const SETTLE_WITHIN: Duration = Duration::from_secs(15);
 
+/// Handshakes under way at once when everyone comes at once: as many as the smallest backlog among the servers (511, that
+/// of Node.js and nginx) lets wait without a loss.
+pub(crate) const STORM: usize = 500;
+
 /// What each connection subscribes to.
 #[derive(Clone, Copy)]
 pub(crate) enum Topics {
     /// All to the same one.
     Shared,
+    /// Each to one that nobody else has.
+    Own,
     /// To `each` of `of`, drawn evenly, the same draw in every run.
     Spread { each: usize, of: u32 },
 }
@@ -26,8 +33,10 @@ pub(crate) enum Topics {
 impl Topics {
     fn chooser(self) -> impl FnMut(usize) -> Vec<u32> {
         let mut random = fastrand::Rng::with_seed(20);
-        move |_| match self {
+        move |nth| match self {
             Topics::Shared => vec![0],
+            // There are fewer connections than a u32 counts.
+            Topics::Own => vec![u32::try_from(nth).unwrap_or(u32::MAX)],
             Topics::Spread { each, of } => {
                 let mut drawn = Vec::with_capacity(each);
                 while drawn.len() < each {
@@ -54,6 +63,33 @@ pub(crate) fn slope(contender: Contender<'_>, topics: Topics, from: usize, to: u
     let high = settled(&server, &mut swarm)?;
     let grown = high as f64 - low as f64;
     Ok((grown * 1024.0 / (to - from) as f64, high))
+}
+
+/// How a server takes everyone at once.
+pub(crate) struct Storm {
+    /// Until all are subscribed.
+    pub(crate) seconds: f64,
+    pub(crate) per_cpu_second: f64,
+    /// The most resident memory on the way.
+    pub(crate) peak_kib: u64,
+    /// CPU time of the load generator for each second of the server's.
+    pub(crate) load_share: f64,
+}
+
+/// Connects so many, each to one shared topic, with many handshakes under way all the time.
+pub(crate) fn storm(contender: Contender<'_>, connections: usize) -> Result<Storm> {
+    let server = contender.start(connections, 1)?;
+    let mut swarm = Swarm::new(server.front())?;
+    let (cpu, load, start) = (server.cpu()?, own_cpu()?, Instant::now());
+    swarm.grow(connections, STORM, &mut Topics::Shared.chooser())?;
+    let seconds = start.elapsed().as_secs_f64();
+    let cpu = (server.cpu()? - cpu).as_secs_f64();
+    Ok(Storm {
+        seconds,
+        per_cpu_second: connections as f64 / cpu,
+        peak_kib: server.peak()?,
+        load_share: (own_cpu()? - load).as_secs_f64() / cpu,
+    })
 }
 
 /// The share of one core, in percent, that connections cost while nothing happens but heartbeats.

@@ -40,7 +40,12 @@ impl Processes {
 
     /// Resident memory in KiB.
     pub(crate) fn rss(&self) -> Result<u64> {
-        self.0.iter().map(|process| resident(process.id)).sum()
+        self.0.iter().map(|process| memory(process.id, "VmRSS:")).sum()
+    }
+
+    /// The most resident memory that each ever had, together, in KiB.
+    pub(crate) fn peak(&self) -> Result<u64> {
+        self.0.iter().map(|process| memory(process.id, "VmHWM:")).sum()
     }
 
     /// Ends all but the first, which do not end with it when it is killed.
@@ -62,9 +67,9 @@ fn read(clock: ClockId) -> Result<Duration> {
     Ok(clock.now().context("reading a process's clock")?.into())
 }
 
-fn resident(id: u32) -> Result<u64> {
+fn memory(id: u32, what: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok());
     kib.context("a process without memory")
 }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::content_id;
+use crate::dialect::Scope;
 use crate::http::{self, Http};
 use crate::server::Server;
 use crate::update::{Update, Writer};
@@ -34,6 +35,8 @@ pub(crate) struct Publisher {
     writer: Writer,
     values: Vec<u64>,
     unanswered: usize,
+    /// Whose counters are counted, where that is not left out.
+    scope: Option<Scope>,
 }
 
 enum Line {
@@ -56,7 +59,13 @@ impl Publisher {
                 Line::Raw(stream)
             }
         };
-        Ok(Publisher { way, host, line, writer: Writer::new()?, values: Vec::new(), unanswered: 0 })
+        Ok(Publisher { way, host, line, writer: Writer::new()?, values: Vec::new(), unanswered: 0, scope: None })
+    }
+
+    /// Counts the counters of a scope. Only the edge knows such.
+    pub(crate) fn within(mut self, scope: Scope) -> Publisher {
+        self.scope = Some(scope);
+        self
     }
 
     /// For an epoll: readable means [`Publisher::settle`].
@@ -84,7 +93,7 @@ impl Publisher {
         let updates: Vec<Update> = ids.iter().map(|id| self.next(*id)).collect();
         let bytes = match self.way {
             Way::Byte => b"!".to_vec(),
-            Way::Trigger => http::post_update(self.host, None, &increments(ids)),
+            Way::Trigger => http::post_update(self.host, None, &increments(self.scope.as_ref(), ids)),
             Way::Nchan => {
                 let mut requests = Vec::new();
                 for update in &updates {
@@ -175,8 +184,12 @@ impl Publisher {
 }
 
 /// The body that counts one view of each.
-fn increments(ids: &[u32]) -> String {
-    let update = |id: &u32| format!(r#"{{"contentId":"{}","field":"views","increment":1}}"#, content_id(*id as usize));
+fn increments(scope: Option<&Scope>, ids: &[u32]) -> String {
+    let scope = scope.map_or_else(String::new, |scope| {
+        format!(r#","organizationId":"{}","clientId":"{}""#, scope.organization, scope.client)
+    });
+    let update =
+        |id: &u32| format!(r#"{{"contentId":"{}","field":"views","increment":1{scope}}}"#, content_id(*id as usize));
     match ids {
         [id] => update(id),
         ids => format!(r#"{{"updates":[{}]}}"#, ids.iter().map(update).collect::<Vec<_>>().join(",")),

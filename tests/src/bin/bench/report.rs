@@ -3,19 +3,34 @@
 
 use std::fmt::Write;
 
+use crate::figures::Measure;
+
 /// A titled table.
 pub(crate) struct Table {
-    title: &'static str,
+    title: String,
     /// How the figures came about.
     method: String,
     columns: &'static [&'static str],
     rows: Vec<Vec<String>>,
     failures: usize,
+    pictured: &'static [Measure],
 }
 
 impl Table {
-    pub(crate) fn new(title: &'static str, method: impl Into<String>, columns: &'static [&'static str]) -> Table {
-        Table { title, method: method.into(), columns, rows: Vec::new(), failures: 0 }
+    pub(crate) fn new(title: impl Into<String>, method: impl Into<String>, columns: &'static [&'static str]) -> Table {
+        let (title, method) = (title.into(), method.into());
+        Table { title, method, columns, rows: Vec::new(), failures: 0, pictured: &[] }
+    }
+
+    /// The charts of these measures follow the table.
+    pub(crate) fn with_charts(mut self, measures: &'static [Measure]) -> Table {
+        self.pictured = measures;
+        self
+    }
+
+    /// What is to be seen in charts after it.
+    pub(crate) fn pictured(&self) -> &'static [Measure] {
+        self.pictured
     }
 
     /// A row of as many cells as there are columns.
@@ -25,15 +40,19 @@ impl Table {
 
     /// A row whose figures do not count.
     pub(crate) fn failed(&mut self, name: &str, reason: &str) {
-        // Cells hold one line, and a bar would end the cell.
-        let reason = reason.lines().next().unwrap_or_default().replace('|', "/");
-        self.rows.push(vec![name.to_owned(), format!("**failed**: {reason}")]);
+        self.instead(name, "**failed**", reason);
         self.failures += 1;
     }
 
-    /// A row that cannot be measured on this machine.
-    pub(crate) fn skipped(&mut self, name: &str, reason: &str) {
-        self.rows.push(vec![name.to_owned(), format!("skipped: {reason}")]);
+    /// A row of what is not installed, or does not do this.
+    pub(crate) fn left_out(&mut self, name: &str, reason: &str) {
+        self.instead(name, "not measured", reason);
+    }
+
+    fn instead(&mut self, name: &str, verdict: &str, reason: &str) {
+        // Cells hold one line, and a bar would end the cell.
+        let reason = reason.lines().next().unwrap_or_default().replace('|', "/");
+        self.rows.push(vec![name.to_owned(), format!("{verdict}: {reason}")]);
     }
 
     /// How many rows failed.
@@ -83,10 +102,21 @@ pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
 
 /// The median, and from where to where the rounds went.
 pub(crate) fn with_range(figures: &[f64]) -> String {
+    ranged(figures, &|figure| format!("{figure:.2}"))
+}
+
+/// The same of large whole numbers.
+pub(crate) fn grouped_with_range(figures: &[f64]) -> String {
+    ranged(figures, &grouped)
+}
+
+fn ranged(figures: &[f64], written: &dyn Fn(f64) -> String) -> String {
     let sorted = sorted(figures.iter().copied());
+    let middle = written(median(sorted.iter().copied()));
     match sorted.as_slice() {
-        [low, .., high] => format!("{:.2} ({low:.2}–{high:.2})", median(sorted.iter().copied())),
-        _ => format!("{:.2}", median(sorted)),
+        [] => "—".to_owned(),
+        [low, .., high] => format!("{middle} ({}–{})", written(*low), written(*high)),
+        _ => middle,
     }
 }
 
@@ -118,6 +148,7 @@ mod tests {
         assert_eq!(median([9000.0, 1.0, 3.0]), 3.0);
         assert_eq!(with_range(&[2.0, 1.0, 4.0]), "2.00 (1.00–4.00)");
         assert_eq!(with_range(&[2.0]), "2.00");
+        assert_eq!(with_range(&[]), "—", "nothing was measured");
     }
 
     #[test]
@@ -132,6 +163,9 @@ mod tests {
     fn a_failed_row_says_why_in_one_cell() {
         let mut table = Table::new("t", "m", &["row", "figure", "other"]);
         table.failed("a", "3 | 4 frames\nlog");
+        table.left_out("b", "not installed");
         assert!(table.markdown().contains("| a   | **failed**: 3 / 4 frames |"));
+        assert!(table.markdown().contains("| b   | not measured: not installed |"));
+        assert_eq!(table.failures(), 1, "what is not there did not fail");
     }
 }

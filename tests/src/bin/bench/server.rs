@@ -127,6 +127,11 @@ impl Server {
         self.processes.rss().with_context(|| format!("the server is gone\n{}", self.log()))
     }
 
+    /// The most resident memory that its processes ever had, in KiB.
+    pub(crate) fn peak(&self) -> Result<u64> {
+        self.processes.peak().with_context(|| format!("the server is gone\n{}", self.log()))
+    }
+
     /// The last lines of its log.
     fn log(&self) -> String {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ use crate::fanout::{self, Pace};
 use crate::ingest::{self, Contents, Load};
 use crate::meter::Meter;
 use crate::report::{Table, grouped, median, with_range};
-use crate::rows::{Bench, told};
+use crate::rows::{Bench, told_of};
 use crate::server::pinned;
 use crate::world::{Feed, World};
 
@@ -57,7 +57,7 @@ impl Bench<'_> {
         ] {
             match measured {
                 Ok(m) => table.row(vec![name.to_owned(), format!("{:.1}", m.p50_ms), format!("{:.1}", m.p99_ms)]),
-                Err(error) => table.failed(name, &told(error)),
+                Err(error) => table.failed(name, &told_of(&error)),
             }
         }
         table
@@ -87,7 +87,7 @@ impl Bench<'_> {
                 let edge = Edge { env: &shape.env, ..self.edge };
                 Ok((floor, ingest::measure(Contender::Edge(edge), load, self.during)?))
             };
-            match self.each_round(round) {
+            match self.each_round(&format!("Posts into DynamoDB, {name}"), round) {
                 Ok(rounds) => {
                     let ratios: Vec<f64> = rounds.iter().map(|(floor, own)| own.posts_per_second / floor).collect();
                     table.row(vec![
@@ -128,7 +128,7 @@ impl Bench<'_> {
         let mut table = Table::new("DynamoDB units", method, &["call", "units"]);
         match self.metered() {
             Ok(rows) => rows.into_iter().for_each(|(name, units)| table.row(vec![name, format!("{units:.1}")])),
-            Err(error) => table.failed("units", &told(error)),
+            Err(error) => table.failed("units", &told_of(&error)),
         }
         table
     }

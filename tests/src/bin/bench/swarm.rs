@@ -15,6 +15,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use crate::delivery::Delivery;
+use crate::dialect::{Dialect, Scope};
 use crate::link::Link;
 use crate::server::Front;
 use crate::subscriber::{Stage, Subscriber, Topic};
@@ -32,6 +33,8 @@ const OUTSIDER: u64 = u64::MAX;
 /// Subscribers, and one other socket that is awaited with them.
 pub(crate) struct Swarm {
     front: Front,
+    /// Whose counters the nth subscribes to, where that is not left out.
+    scope: Option<fn(usize) -> Scope>,
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
     chunk: Box<[u8]>,
@@ -60,6 +63,7 @@ impl Swarm {
     pub(crate) fn new(front: &Front) -> Result<Swarm> {
         Ok(Swarm {
             front: front.clone(),
+            scope: None,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(1024),
             chunk: vec![0; CHUNK].into_boxed_slice(),
@@ -72,6 +76,12 @@ impl Swarm {
             began: Vec::new(),
             delivery: Delivery::new(&[]),
         })
+    }
+
+    /// The nth subscribes to the counters of a scope. Only the edge knows such.
+    pub(crate) fn within(mut self, scope: fn(usize) -> Scope) -> Swarm {
+        self.scope = Some(scope);
+        self
     }
 
     /// Awaits one more socket; [`Swarm::turn`] tells when it is readable.
@@ -111,7 +121,11 @@ impl Swarm {
         let token = epoll::EventData::new_u64(self.subscribers.len() as u64);
         epoll::add(&self.epoll, link.stream(), token, epoll::EventFlags::IN)?;
         let confirmations = dialect.confirmations(ids.len());
-        let stage = Stage::Upgrading { subscribe: dialect.subscribe(ids), confirmations };
+        let subscribe = match self.scope {
+            None => dialect.subscribe(ids),
+            Some(scope) => Dialect::subscribe_within(&scope(self.subscribers.len()), ids),
+        };
+        let stage = Stage::Upgrading { subscribe, confirmations };
         self.subscribers.push(Subscriber::begin(link, &dialect.upgrade(*address, ids), stage)?);
         self.pending += 1;
         let mut ids = ids.to_vec();

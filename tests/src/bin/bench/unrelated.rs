@@ -1,0 +1,105 @@
+//! What one update costs beside subscriptions that it does not touch. The rule: the same subscribers get the same frames
+//! each time; only what others hold differs, and they must be told nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::contender::Edge;
+use crate::dialect::Scope;
+use crate::fanout::{Pace, Run};
+use crate::publisher::Publisher;
+use crate::server::Server;
+use crate::swarm::{HANDSHAKES, STALLED, Swarm};
+
+/// Who is told.
+pub(crate) const OWN: usize = 100;
+
+/// What others hold.
+#[derive(Clone, Copy)]
+pub(crate) enum Others {
+    /// So many connections with so many ids each, no id twice.
+    OtherIds { connections: usize, each: usize },
+    /// So many connections with the very id, half of them of other clients of the organization, half of other
+    /// organizations.
+    OtherTenants { connections: usize },
+}
+
+/// The server counts as idle when it used less CPU time than this in [`QUIET`].
+const REST: Duration = Duration::from_millis(5);
+const QUIET: Duration = Duration::from_millis(500);
+
+/// One measurement.
+pub(crate) struct Measured {
+    /// CPU time of the server for each update, in µs.
+    pub(crate) cpu_micros: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// Updates one id of one client as fast as its subscribers get it, while others hold their subscriptions.
+pub(crate) fn measure(edge: Edge<'_>, others: Others, during: Duration) -> Result<Measured> {
+    let server = edge.start()?;
+    let mut crowd = Swarm::new(server.front())?;
+    match others {
+        Others::OtherIds { connections, each } => {
+            let each = u32::try_from(each)?;
+            // 0 is the id that is updated. There are fewer ids than a u32 counts.
+            let ids = |nth| (1..=each).map(|id| u32::try_from(nth).unwrap_or(u32::MAX) * each + id).collect();
+            crowd.grow(connections, HANDSHAKES, &mut { ids })?;
+        }
+        Others::OtherTenants { connections } => {
+            crowd = crowd.within(other_tenant);
+            crowd.grow(connections, HANDSHAKES, &mut |_| vec![0])?;
+        }
+    }
+    let own = Swarm::new(server.front())?.within(|_| own_scope());
+    let publisher = Publisher::connect(&server)?.within(own_scope());
+    let mut run = Run::begin(&server, own, publisher, OWN, 1)?;
+    rest(&server)?;
+    crowd.begin(&[]);
+    let measured = run.at(Pace::Sustained { during })?;
+    ensure!(measured.failed.is_none(), "{}", measured.failed.unwrap_or_default());
+    // All that was sent to them is here by now.
+    crowd.turn(Duration::ZERO)?;
+    if let Some(reason) = crowd.shortfall(&[], true) {
+        anyhow::bail!("others were told something: {reason}");
+    }
+    Ok(Measured { cpu_micros: measured.cpu_micros_per_update, p99_ms: measured.p99_ms })
+}
+
+fn own_scope() -> Scope {
+    Scope { organization: "own".to_owned(), client: "own".to_owned() }
+}
+
+fn other_tenant(nth: usize) -> Scope {
+    let organization = if nth.is_multiple_of(2) { "own".to_owned() } else { format!("other-{}", nth % 100) };
+    Scope { organization, client: format!("other-{nth}") }
+}
+
+/// Waits until the server has done what many subscriptions left it to do.
+fn rest(server: &Server) -> Result<()> {
+    let start = Instant::now();
+    let mut before = server.cpu()?;
+    loop {
+        std::thread::sleep(QUIET);
+        let now = server.cpu()?;
+        if now - before < REST {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < STALLED, "the server does not come to rest");
+        before = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_tenant_is_the_own_one() {
+        let scopes: Vec<Scope> = (0..100).map(other_tenant).collect();
+        assert!(scopes.iter().all(|scope| scope.client != own_scope().client));
+        let same = scopes.iter().filter(|scope| scope.organization == own_scope().organization).count();
+        assert_eq!(same, 50, "half of them are of the same organization");
+    }
+}
