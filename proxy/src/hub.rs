@@ -26,6 +26,8 @@ mod ring;
 mod run;
 mod session;
 mod slab;
+#[cfg(test)]
+mod stage;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -115,15 +117,32 @@ pub(crate) fn spawn(
     index: usize,
     settings: Arc<Settings>,
     feed: Arc<Feed>,
-    (port, changes): HubEnd,
+    end: HubEnd,
     mailbox: Arc<Mailbox>,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)?;
     std::thread::Builder::new().name(format!("hub-{index}")).spawn(move || {
         let guard = AbortOnPanic;
+        let mut hub = Hub::new(index, settings, feed, end, mailbox, epoll);
+        hub.run();
+        std::mem::forget(guard);
+    })
+}
+
+impl Hub {
+    /// A hub that the calling thread will run.
+    fn new(
+        index: usize,
+        settings: Arc<Settings>,
+        feed: Arc<Feed>,
+        (port, changes): HubEnd,
+        mailbox: Arc<Mailbox>,
+        epoll: OwnedFd,
+    ) -> Hub {
+        // Here, not before: a ring belongs to the thread that made it.
         let ring = if settings.io_uring { Ring::open_or_tell(index) } else { None };
         settings.metrics.io_uring_hubs.add(ring.is_some().into());
-        let mut hub = Hub {
+        Hub {
             index,
             settings,
             feed,
@@ -136,7 +155,6 @@ pub(crate) fn spawn(
             deadlines: Vec::new(),
             topics: Topics::new(),
             flush: Flush::new(),
-            // Here, not before: a ring belongs to the thread that made it.
             ring,
             walkers: VecDeque::new(),
             drain: None,
@@ -150,10 +168,8 @@ pub(crate) fn spawn(
             out: Vec::new(),
             marks: Vec::new(),
             visible: Vec::new(),
-        };
-        hub.run();
-        std::mem::forget(guard);
-    })
+        }
+    }
 }
 
 /// Ends the process if a hub's thread unwinds.

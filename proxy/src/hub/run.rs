@@ -17,7 +17,7 @@ use crate::events::ConnId;
 pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// Events taken from the kernel at once.
-const EVENTS: usize = 256;
+pub(super) const EVENTS: usize = 256;
 
 /// The doorbell's token: no connection has this place.
 const DOORBELL: u64 = u64::MAX;
@@ -29,26 +29,36 @@ pub(super) fn token(place: u32, id: ConnId) -> u64 {
 
 impl Hub {
     pub(super) fn run(&mut self) {
+        self.listen();
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.is_done() {
+            self.turn(&mut events);
+        }
+    }
+
+    /// Has the doorbell end a wait for the sockets.
+    pub(super) fn listen(&self) {
         let doorbell = epoll::EventData::new_u64(DOORBELL);
         if let Err(error) = epoll::add(&self.epoll, &self.port.doorbell, doorbell, epoll::EventFlags::IN) {
             panic!("the doorbell cannot be polled: {error}");
         }
-        let mut events = Vec::with_capacity(EVENTS);
-        while !self.is_done() {
-            self.poll(&mut events);
-            self.adopt_arrivals();
-            if !self.flush.active() {
-                self.begin_flush();
-            }
-            self.deliver_turn();
-            self.walk_turns();
-            self.sweep();
-            self.drain_turn();
+    }
+
+    /// One round of the loop. Without work it waits for some, until the next tick at most.
+    pub(super) fn turn(&mut self, events: &mut Vec<epoll::Event>) {
+        self.poll(events);
+        self.adopt_arrivals();
+        if !self.flush.active() {
+            self.begin_flush();
         }
+        self.deliver_turn();
+        self.walk_turns();
+        self.sweep();
+        self.drain_turn();
     }
 
     /// Whether there is work besides what the sockets bring.
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.flush.active()
             || !self.walkers.is_empty()
             || !self.changes.is_empty()

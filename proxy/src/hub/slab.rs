@@ -15,11 +15,20 @@ pub(super) struct Slab<T> {
     chunks: Vec<Vec<Option<T>>>,
     free: Vec<u32>,
     len: usize,
+    /// Records that were looked at, one by one: what a test says that something costs.
+    #[cfg(test)]
+    touched: std::cell::Cell<usize>,
 }
 
 impl<T> Slab<T> {
     pub(super) fn new() -> Slab<T> {
-        Slab { chunks: Vec::new(), free: Vec::new(), len: 0 }
+        Slab {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+            #[cfg(test)]
+            touched: std::cell::Cell::new(0),
+        }
     }
 
     /// Records held.
@@ -57,11 +66,13 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get(&self, place: u32) -> Option<&T> {
+        self.touch();
         let (chunk, offset) = split(place);
         self.chunks.get(chunk)?.get(offset)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+        self.touch();
         let (chunk, offset) = split(place);
         self.chunks.get_mut(chunk)?.get_mut(offset)?.as_mut()
     }
@@ -69,7 +80,18 @@ impl<T> Slab<T> {
     /// Every record with its place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let slots = self.chunks.iter().flatten().enumerate();
-        slots.filter_map(|(place, slot)| slot.as_ref().map(|value| (place as u32, value)))
+        slots.filter_map(|(place, slot)| slot.as_ref().map(|value| (place as u32, value))).inspect(|_| self.touch())
+    }
+
+    /// How many records were looked at since the last call, each as often as it was.
+    #[cfg(test)]
+    pub(super) fn take_touched(&self) -> usize {
+        self.touched.take()
+    }
+
+    fn touch(&self) {
+        #[cfg(test)]
+        self.touched.set(self.touched.get() + 1);
     }
 }
 

@@ -1,4 +1,9 @@
-//! A whole hub over a real store and real sockets, with a ring so small that it overflows.
+//! A whole hub over a real store and real sockets, with a ring so small that it overflows; and, one file each, what a hub
+//! on the test's own thread shows under pressure.
+
+mod pressure;
+mod reach;
+mod viewer;
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

@@ -182,6 +182,13 @@ impl Topics {
             && self.by_counter.is_empty()
     }
 
+    /// Records looked at since the last call: contents, organizations, buckets, counters.
+    #[cfg(test)]
+    pub(super) fn take_touched(&self) -> [usize; 4] {
+        let Topics { contents, organizations, buckets, counters, .. } = self;
+        [contents.take_touched(), organizations.take_touched(), buckets.take_touched(), counters.take_touched()]
+    }
+
     /// The topics of all buckets.
     pub(super) fn watched(&self) -> Vec<Topic> {
         self.buckets.iter().map(|(_, bucket)| self.topic_of(bucket)).collect()
