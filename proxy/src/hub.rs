@@ -19,6 +19,8 @@ mod deliver;
 mod drain;
 mod flush;
 mod frame;
+#[cfg(feature = "instructions")]
+pub mod instructions;
 mod intern;
 mod mailbox;
 mod output;
@@ -26,7 +28,7 @@ mod ring;
 mod run;
 mod session;
 mod slab;
-#[cfg(test)]
+#[cfg(any(test, feature = "instructions"))]
 mod stage;
 mod sweep;
 #[cfg(test)]

@@ -59,3 +59,7 @@ pub use events::{Closed, ConnId, Events, Opened};
 pub use feed::FeedSource;
 pub use forward::{InvalidTarget, Target, Trigger};
 pub use handshake::PATH;
+
+#[cfg(feature = "instructions")]
+#[doc(hidden)]
+pub use hub::instructions;
