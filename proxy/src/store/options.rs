@@ -18,8 +18,8 @@ pub struct EmbeddedOptions {
     /// How long [`open`](super::EmbeddedStore::open) waits while another process has the file. Default: not at all.
     /// An upgrade waits, because the old process closes its store only once it drains.
     pub lock_wait: Duration,
-    /// Writes that may wait for the writer; beyond, they are refused as unavailable. Default 65 536, about one second
-    /// of work and 20 MB.
+    /// Writes that may wait for the writer; beyond, they are refused as unavailable. Those of calls with several may
+    /// fill half of it, so that single ones find room. Default 65 536, about one second of work and 20 MB.
     pub queued_writes: usize,
     /// Writes gathered into one transaction. Default 1 024: one sync of the disk is then spread thinly enough, and
     /// a transaction stays within a few milliseconds.
