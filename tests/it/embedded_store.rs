@@ -1,5 +1,7 @@
 //! What only the embedded store promises: it survives its process, keeps its epoch, and bounds what it remembers.
 
+mod fairness;
+
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -2,6 +2,7 @@
 //!
 //! The programs under `tests/foreign` print what they receive, a JSON object a line; each test here runs over both.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,11 +10,13 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 
+use analytics_tests::api::update;
 use analytics_tests::edge::Edge;
-use analytics_tests::memory::{Counter, FIELDS};
+use analytics_tests::memory::{Counter, FIELDS, Shown, Shows};
 use analytics_tests::token::{self, Token};
 use analytics_tests::wait;
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Lines that may wait for the test; the program's pipe holds the rest.
@@ -130,6 +133,22 @@ impl Client {
         Ok(())
     }
 
+    fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), signal).with_context(|| format!("send {signal:?}"))
+    }
+
+    /// Stops the program (SIGSTOP), and returns when it does not run any more.
+    async fn stop(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let stat = format!("/proc/{}/stat", self.child.id());
+        wait::until("the program to stop", async || {
+            let stat = std::fs::read_to_string(&stat).ok()?;
+            // The state follows the name, which stands in brackets.
+            stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        })
+        .await
+    }
+
     async fn ended(&mut self) -> Result<ExitStatus> {
         wait::until("the program to end", async || self.child.try_wait().ok()?).await
     }
@@ -180,6 +199,70 @@ async fn they_watch_counts_change() -> Result<()> {
         let update = client.update("straße/1", "views", views).await?;
         ensure!(update["version"] == version, "{update} at version {version}");
         client.event("expected").await?;
+        client.leave().await?;
+    }
+    Ok(())
+}
+
+/// Promise: one that is stopped in the middle of updates (SIGSTOP) and continued ends at the newest value of every field,
+/// and no version that it is shown goes back.
+#[tokio::test]
+async fn they_are_stopped_and_continued() -> Result<()> {
+    const CONTENTS: usize = 10;
+    /// Batches posted before the stop, and after it has ended.
+    const AROUND: u64 = 20;
+    let ids: Vec<String> = (0..CONTENTS).map(|index| format!("content {index}")).collect();
+    let counters: Vec<Counter> = ids.iter().map(|id| Counter::public(id)).collect();
+    let updates = counters.iter().flat_map(|counter| FIELDS.map(|field| update(counter, field, 1)));
+    let batch = json!({"updates": updates.collect::<Vec<_>>()});
+    let arguments: Vec<&str> = ids.iter().flat_map(|id| ["--id", id]).collect();
+    for kind in KINDS {
+        let edge = Edge::start(&[]).await?;
+        let mut client = Client::start(kind, &edge, &arguments)?;
+        client.message("subscribed").await?;
+        let (mut api, mut posted) = (edge.api()?, 0);
+        let mut post = async || {
+            let reply = api.trigger(&batch, None).await?;
+            posted += 1;
+            ensure!(reply.status == 200, "{}", reply.text());
+            anyhow::Ok(posted)
+        };
+        for _ in 0..AROUND {
+            post().await?;
+        }
+        client.stop().await?;
+        // Until its socket takes no more.
+        for _ in 0..10_000 {
+            post().await?;
+            if edge.metric("analytics_sockets_full_total").await? > 0 {
+                break;
+            }
+        }
+        ensure!(edge.metric("analytics_sockets_full_total").await? > 0, "{kind:?} was never behind");
+        for _ in 0..AROUND {
+            post().await?;
+        }
+        client.signal(Signal::CONT)?;
+        let mut last = 0;
+        for _ in 0..AROUND {
+            last = post().await?;
+        }
+        let shown = |client: &Client| {
+            let newest = client.read.iter().filter(|line| line["type"] == "analytics_update" && line["value"] == last);
+            newest.map(|line| (line["contentId"].to_string(), line["field"].to_string())).collect::<BTreeSet<_>>().len()
+        };
+        while shown(&client) < CONTENTS * FIELDS.len() {
+            client.message("analytics_update").await?;
+        }
+        let mut shows = Shows::above(0);
+        for line in client.read.iter().filter(|line| line["type"] == "analytics_update") {
+            let number = |name: &str| line[name].as_u64().with_context(|| format!("no {name} in {line}"));
+            let shown = Shown { value: number("value")?, version: number("version")? };
+            let field = line["field"].as_str().with_context(|| format!("no field in {line}"))?;
+            shows
+                .check(&Counter::of_message(line), field, shown)
+                .map_err(|broken| anyhow::anyhow!("{kind:?}: {broken}"))?;
+        }
         client.leave().await?;
     }
     Ok(())

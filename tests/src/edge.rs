@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::api::Api;
+use crate::http::Http;
 use crate::log::{Listening, Log};
 use crate::{token, wait};
 
@@ -145,6 +146,13 @@ impl Edge {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in the status")?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is not a number")?;
         Ok(kilobytes * 1024)
+    }
+
+    /// A series of its metrics, one without labels, as it is now.
+    pub async fn metric(&self, name: &str) -> Result<u64> {
+        let text = Http::new(self.listening()?.admin.to_string()).get("/metrics").await?.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.with_context(|| format!("no {name}"))?.parse().with_context(|| format!("{name} is no whole number"))
     }
 
     /// Where it listens.
