@@ -12,7 +12,7 @@
 //! | [`version`] | epochs, bases and the versions above them |
 //! | [`message`] | the WebSocket messages |
 //! | [`update`] | the body of `trigger-update` |
-//! | [`fields`] | reading named fields out of JSON with errors that name them |
+//! | [`fields`] | reading named fields out of JSON (`json`) with errors that name them |
 //! | [`code`] | the closed list of error codes |
 //! | [`close`] | WebSocket close codes and what a client does after them |
 //! | [`token`] | token claims and their verification |
@@ -23,6 +23,7 @@ pub mod code;
 pub mod counts;
 pub mod fields;
 pub mod id;
+mod json;
 pub mod message;
 pub mod performance;
 pub mod tenant;

@@ -4,10 +4,10 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::counts::Field;
 use crate::fields::{self, Fields};
+use crate::json::{self, Node};
 use crate::{Code, Failure, Id};
 
 /// What a client sends.
@@ -55,11 +55,11 @@ pub struct Subscribe {
 impl ClientMessage {
     /// Reads a text frame. `max_ids` bounds the different ids that one message may name.
     pub fn parse(text: &[u8], max_ids: usize) -> Result<ClientMessage, Failure> {
-        let value: Value = serde_json::from_slice(text)
+        let value = json::parse(text)
             .map_err(|error| Failure::new(Code::InvalidJson, format!("the message is not JSON: {error}")))?;
         let fields = Fields::of(&value)
             .ok_or_else(|| Failure::new(Code::InvalidMessage, "the message must be a JSON object"))?;
-        match fields.get("type").and_then(Value::as_str) {
+        match fields.get("type").and_then(Node::as_str) {
             Some("subscribe") => Ok(ClientMessage::Subscribe(Subscribe {
                 content_ids: fields
                     .optional_ids("contentIds", max_ids)?

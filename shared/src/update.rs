@@ -1,9 +1,8 @@
 //! The body of `trigger-update`. The rule: a body is a single update or a list of 1–100, and each member of a list
 //! stands or falls alone.
 
-use serde_json::Value;
-
 use crate::fields::{self, Fields};
+use crate::json::{self, Node};
 use crate::{Code, Failure, Field, Id};
 
 /// The most updates in one body.
@@ -39,14 +38,14 @@ pub enum Body {
 impl Body {
     /// Reads a request's body.
     pub fn parse(bytes: &[u8]) -> Result<Body, Failure> {
-        let value: Value = serde_json::from_slice(bytes)
+        let value = json::parse(bytes)
             .map_err(|error| Failure::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
         let fields =
             Fields::of(&value).ok_or_else(|| Failure::new(Code::InvalidField, "the body must be a JSON object"))?;
         let Some(updates) = fields.get("updates") else {
             return Update::from_fields(&fields).map(Body::Single);
         };
-        let members = updates.as_array().filter(|members| (1..=MAX_UPDATES).contains(&members.len()));
+        let members = updates.as_list().filter(|members| (1..=MAX_UPDATES).contains(&members.len()));
         let members = members.ok_or_else(|| fields::invalid("updates", "an array of 1 to 100 updates"))?;
         Ok(Body::Batch(members.iter().enumerate().map(|(index, member)| Update::member(index, member)).collect()))
     }
@@ -71,7 +70,7 @@ impl Update {
         })
     }
 
-    fn member(index: usize, value: &Value) -> Result<Update, Failure> {
+    fn member(index: usize, value: &Node<'_>) -> Result<Update, Failure> {
         let named = |failure: Failure| Failure::new(failure.code, format!("updates[{index}]: {}", failure.text));
         let fields = Fields::of(value).ok_or_else(|| fields::invalid(&format!("updates[{index}]"), "an object"))?;
         Update::from_fields(&fields).map_err(named)
@@ -83,7 +82,7 @@ impl Update {
             field: fields.field("field")?,
             increment: match fields.get("increment") {
                 None => 1,
-                Some(value) => checked_increment(value.as_i64())?,
+                Some(value) => checked_increment(value.as_integer())?,
             },
             organization: fields.optional_id("organizationId")?,
             client: fields.optional_id("clientId")?,
