@@ -154,7 +154,7 @@ impl Handler {
     /// Does what was admitted. The body counts only where [`Call::wants_body`] says so.
     pub async fn answer(&self, call: Call, body: Bytes) -> Response<Bytes> {
         let reply = match call.task {
-            Task::Trigger(post) => self.post(post, &body).await,
+            Task::Trigger(post) => self.post(post, body).await,
             Task::Status => self.status().await,
             Task::Content(poll) => self.content(poll).await,
             Task::Performance => reply::json(StatusCode::OK, &*self.config.performance),

@@ -70,14 +70,7 @@ struct Fixture {
 impl Fixture {
     fn new(mode: Mode, origins: &str) -> Fixture {
         let store = Arc::new(Scripted::default());
-        let handler = Handler::new(HandlerConfig {
-            store: Arc::clone(&store) as Arc<dyn CounterStore>,
-            auth: Auth::new(mode, None),
-            origins: origins.parse().expect("a test's list is valid"),
-            performance: Arc::new(PerformanceConfig::production()),
-            status: Arc::new(Alone),
-            max_body_bytes: MAX_BODY,
-        });
+        let handler = handler(Arc::clone(&store) as Arc<dyn CounterStore>, mode, origins);
         Fixture { store, handler }
     }
 
@@ -107,6 +100,17 @@ impl Fixture {
     fn calls(&self) -> Vec<Vec<Write>> {
         self.store.calls.lock().expect("no test panics under the lock").clone()
     }
+}
+
+fn handler(store: Arc<dyn CounterStore>, mode: Mode, origins: &str) -> Handler {
+    Handler::new(HandlerConfig {
+        store,
+        auth: Auth::new(mode, None),
+        origins: origins.parse().expect("a test's list is valid"),
+        performance: Arc::new(PerformanceConfig::production()),
+        status: Arc::new(Alone),
+        max_body_bytes: MAX_BODY,
+    })
 }
 
 const TRIGGER: &str = "/api/analytics/trigger-update";
@@ -434,5 +438,52 @@ fn a_poll_that_is_not_understood_names_its_parameter() {
     {
         let reply = Fixture::open().call("GET", &format!("/api/analytics/content/?{query}"), &[], "");
         assert_eq!(reply.status(), StatusCode::OK, "{query}");
+    }
+}
+
+/// Memory that says when it is freed.
+struct Owned(Arc<()>, Vec<u8>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.1
+    }
+}
+
+/// A store that looks whether a body is still in memory when it is asked.
+struct Looking {
+    body: std::sync::Weak<()>,
+    asked_without_it: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl CounterStore for Looking {
+    fn base(&self) -> u64 {
+        BASE
+    }
+
+    async fn apply(&self, _: Vec<Write>) -> Vec<Outcome> {
+        let gone = self.body.upgrade().is_none();
+        self.asked_without_it.fetch_add(usize::from(gone), std::sync::atomic::Ordering::Relaxed);
+        Vec::new()
+    }
+
+    async fn read(&self, _: &[Topic]) -> Result<Vec<CounterState>, Unreadable> {
+        Ok(Vec::new())
+    }
+}
+
+/// A thousand full bodies that wait for a commit would be a gigabyte.
+#[test]
+fn a_body_is_let_go_before_the_store_is_asked() {
+    let update = json!({"contentId": "a", "field": "views"});
+    for body in [update.clone(), json!({"updates": [update]})] {
+        let life = Arc::new(());
+        let store = Arc::new(Looking { body: Arc::downgrade(&life), asked_without_it: Default::default() });
+        let handler = handler(Arc::clone(&store) as Arc<dyn CounterStore>, Mode::Development, "*");
+        let request = Request::builder().method("POST").uri(TRIGGER).header("content-type", "application/json");
+        let request = request.body(Bytes::from_owner(Owned(life, body.to_string().into_bytes())));
+        ready(handler.handle(request.expect("a test's request is valid")));
+        assert_eq!(store.asked_without_it.load(std::sync::atomic::Ordering::Relaxed), 1, "{body}");
     }
 }

@@ -97,11 +97,14 @@ impl Handler {
         Ok(next(&mut outcomes)?)
     }
 
-    pub(super) async fn post(&self, post: Post, body: &[u8]) -> Response<Bytes> {
+    pub(super) async fn post(&self, post: Post, body: Bytes) -> Response<Bytes> {
         if body.len() > self.config.max_body_bytes {
             return reply::failure(&reply::too_large(self.config.max_body_bytes));
         }
-        match Body::parse(body) {
+        let parsed = Body::parse(&body);
+        // What waits for the store is bounded by the store; the bodies that it came in are not.
+        drop(body);
+        match parsed {
             Err(failure) => reply::failure(&failure),
             Ok(Body::Single(update)) => self.single(post, update).await,
             Ok(Body::Batch(members)) => self.batch(&post, members).await,
