@@ -15,6 +15,7 @@ use crate::server::{Launch, Server, Sign, pinned};
 /// What the floor and the edges are called in tables, and looked up by.
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const EDGE: &str = "edge";
+pub(crate) const EDGE_CALLS: &str = "edge, a call per send";
 pub(crate) const EDGE_TLS: &str = "edge, TLS 1.3";
 
 /// A server that is measured.
@@ -35,8 +36,19 @@ pub(crate) struct Edge<'a> {
     pub(crate) binary: &'a Path,
     /// Variables besides those of every measurement.
     pub(crate) env: &'a [(&'static str, String)],
-    /// Whether subscribers come by TLS 1.3. Updates are posted without.
-    pub(crate) tls: bool,
+    /// How its frames go out.
+    pub(crate) manner: Manner,
+}
+
+/// How an edge sends to its subscribers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As it does by itself: by io_uring if the kernel lets it.
+    Usual,
+    /// Each send a system call of its own, as where the kernel does not.
+    Calls,
+    /// By TLS 1.3. Updates are posted without.
+    Tls,
 }
 
 impl Contender<'_> {
@@ -44,8 +56,11 @@ impl Contender<'_> {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Contender::Floor => FLOOR,
-            Contender::Edge(Edge { tls: false, .. }) => EDGE,
-            Contender::Edge(Edge { tls: true, .. }) => EDGE_TLS,
+            Contender::Edge(edge) => match edge.manner {
+                Manner::Usual => EDGE,
+                Manner::Calls => EDGE_CALLS,
+                Manner::Tls => EDGE_TLS,
+            },
             Contender::Peer(peer) => peer.name(),
         }
     }
@@ -76,7 +91,8 @@ impl Edge<'_> {
         let binary = self.binary;
         let beside = binary.parent().context("the proxy's path has no directory")?;
         let data = tempfile::Builder::new().prefix("bench-").tempdir_in(beside).context("creating a data directory")?;
-        let trust = if self.tls { Some(Trust::make(data.path())?) } else { None };
+        let tls = self.manner == Manner::Tls;
+        let trust = if tls { Some(Trust::make(data.path())?) } else { None };
         let mut command = pinned(binary);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ANALYTICS_")) {
             command.env_remove(name);
@@ -90,7 +106,8 @@ impl Edge<'_> {
             .env("ANALYTICS_DATA_DIR", data.path())
             // The development default writes a line for every connection and update; production does not.
             .env("RUST_LOG", "info")
-            .env("NO_COLOR", "1");
+            .env("NO_COLOR", "1")
+            .env("ANALYTICS_IO_URING", if self.manner == Manner::Calls { "off" } else { "auto" });
         if let Some(trust) = &trust {
             command
                 .env("ANALYTICS_TLS_CERT", &trust.certificate)
@@ -103,7 +120,7 @@ impl Edge<'_> {
             data: Some(data),
             dialect: Dialect::Edge,
             way: Way::Trigger,
-            subscribers: Sign::Words(if self.tls { &["listening", "tls"] } else { &["listening", "ws"] }),
+            subscribers: Sign::Words(if tls { &["listening", "tls"] } else { &["listening", "ws"] }),
             updates: Sign::Words(&["listening", "ws"]),
             tls: trust.map(|trust| trust.clients),
         })?;

@@ -45,7 +45,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::contender::Edge;
+use crate::contender::{Edge, Manner};
 use crate::figures::Figures;
 use crate::progress::Progress;
 use crate::report::Table;
@@ -177,7 +177,7 @@ fn main() -> Result<()> {
     let (size, rounds, scale) = if arguments.quick { (QUICK, 1, 1) } else { (COMPLETE, 3, 3) };
     enough_descriptors(&size)?;
     let bench = Bench {
-        edge: Edge { binary: &edge, env: &[], tls: false },
+        edge: Edge { binary: &edge, env: &[], manner: Manner::Usual },
         rounds,
         during: Duration::from_secs(scale),
         idle_for: Duration::from_secs(10 * scale),

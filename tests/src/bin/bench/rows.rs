@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::contender::{Contender, Edge};
+use crate::contender::{Contender, Edge, Manner};
 use crate::peers::Peer;
 use crate::progress::Progress;
 use crate::report::Table;
@@ -91,13 +91,14 @@ impl Gap {
 impl<'a> Bench<'a> {
     /// The edge, plain and with TLS, and the peers.
     pub(crate) fn servers(&self) -> Vec<Contender<'a>> {
-        let edges = [self.edge, Edge { tls: true, ..self.edge }].map(Contender::Edge);
-        edges.into_iter().chain(Peer::ALL.map(Contender::Peer)).collect()
+        let by_tls = Edge { manner: Manner::Tls, ..self.edge };
+        [self.edge, by_tls].map(Contender::Edge).into_iter().chain(Peer::ALL.map(Contender::Peer)).collect()
     }
 
-    /// Everyone, the floor first.
+    /// Everyone who sends frames, the floor first, and the edge in every manner.
     pub(crate) fn everyone(&self) -> Vec<Contender<'a>> {
-        [Contender::Floor].into_iter().chain(self.servers()).collect()
+        let calls = Contender::Edge(Edge { manner: Manner::Calls, ..self.edge });
+        [Contender::Floor, calls].into_iter().chain(self.servers()).collect()
     }
 
     /// Measures each of some contenders, in turns, so many rounds.

@@ -9,7 +9,7 @@ use analytics_tests::memory::Counter;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, Edge};
+use crate::contender::{Contender, Edge, Manner};
 use crate::fanout::{self, Pace};
 use crate::ingest::{self, Contents, Load};
 use crate::meter::Meter;
@@ -140,7 +140,8 @@ impl Bench<'_> {
         // The meter runs on the world's runtime, so whoever waits for the edge has to be on it too.
         let (binary, env) = (self.edge.binary.to_owned(), shape.env.clone());
         world.block_on(async {
-            let start = tokio::task::spawn_blocking(move || Edge { binary: &binary, env: &env, tls: false }.start());
+            let start =
+                tokio::task::spawn_blocking(move || Edge { binary: &binary, env: &env, manner: Manner::Usual }.start());
             let server = start.await.context("starting the edge")??;
             let mut api = Api::new(server.address().to_string());
             let mut rows = Vec::new();
