@@ -5,6 +5,7 @@
 mod open;
 mod resolve;
 mod storage;
+mod tls;
 
 use clap::Parser;
 use lambda_trigger::settings::{CallSettings, NatsSettings, TableSettings};
@@ -13,6 +14,7 @@ pub use lambda_trigger::settings::InvalidSetting;
 pub use open::Opened;
 pub use resolve::{Resolved, Upstream, unknown_variables};
 pub use storage::{Changes, Storage};
+pub use tls::Tls;
 
 /// Live content counts at the edge.
 ///
@@ -32,6 +34,15 @@ pub struct Settings {
     /// A second port of the same service. Default: none.
     #[arg(long, env = "ANALYTICS_API_PORT", value_name = "PORT")]
     api_port: Option<String>,
+    /// The certificate of TLS, as a PEM file of its chain; with ANALYTICS_TLS_KEY. Default: no TLS.
+    #[arg(long, env = "ANALYTICS_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The certificate's private key, as a PEM file: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    #[arg(long, env = "ANALYTICS_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Port of the same service by TLS; 0 takes a free one. Default 3443 with a certificate.
+    #[arg(long, env = "ANALYTICS_TLS_PORT", value_name = "PORT")]
+    tls_port: Option<String>,
     /// Address and port of /metrics. Default 127.0.0.1:9464.
     #[arg(long, env = "ANALYTICS_ADMIN_ADDR", value_name = "ADDRESS:PORT")]
     admin_addr: Option<String>,

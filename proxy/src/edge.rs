@@ -12,6 +12,7 @@ mod simulation;
 mod upgrade;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::events::ConnId;
 use crate::feed::{Feed, FeedSource, HubEnd, Pace};
 use crate::handshake::{self, Handshake};
 use crate::hub::{Mailbox, Settings};
+use crate::metrics::Metrics;
 use crate::presence::Membership;
 use crate::stream::EdgeStream;
 
@@ -317,6 +319,16 @@ impl EdgeHandle {
     pub fn in_flight(&self) -> InFlight {
         self.inner.in_flight.fetch_add(1, Ordering::SeqCst);
         InFlight { inner: self.inner.clone() }
+    }
+
+    /// The series that other parts of the crate count in.
+    pub(crate) fn metrics_of(&self) -> &Metrics {
+        &self.inner.settings.metrics
+    }
+
+    /// Whether this request's forwarding headers were written by a proxy that is believed.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.inner.trusted.trusts(peer.to_canonical())
     }
 
     fn stage(&self) -> Stage {

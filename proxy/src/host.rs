@@ -17,6 +17,9 @@ use crate::config::Upstream;
 use crate::edge::{EdgeHandle, Handled, InFlight, Stage};
 use crate::{handshake, page};
 
+/// Tells the upstream how the client came.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 /// Methods of the binary's own paths.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -131,6 +134,11 @@ impl ProxyHttp for Host {
         _: &mut Context,
     ) -> pingora::Result<()> {
         let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) else { return Ok(()) };
+        // What a believed proxy says of its client counts; what anyone else says is replaced by what is so.
+        if !self.edge.trusts(peer.ip()) || !request.headers.contains_key(FORWARDED_PROTO) {
+            let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+            request.insert_header(FORWARDED_PROTO, if tls { "https" } else { "http" })?;
+        }
         let hops = request.headers.get_all("x-forwarded-for").into_iter().filter_map(|hop| hop.to_str().ok());
         let hops: Vec<String> = hops.map(str::to_owned).chain([peer.ip().to_string()]).collect();
         request.insert_header("x-forwarded-for", hops.join(", "))

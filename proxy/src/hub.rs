@@ -56,6 +56,7 @@ pub(crate) use self::mailbox::{Arrival, Mailbox, Reservation};
 use self::ring::Ring;
 use self::slab::Slab;
 use self::topics::Topics;
+use self::transport::Wire;
 use crate::events::Events;
 use crate::feed::{Changes, Feed, HubEnd, Port};
 use crate::metrics::Metrics;
@@ -106,8 +107,9 @@ struct Hub {
     scopes: Interner<Scope>,
     /// Lent to whoever reads; a connection between messages owns none.
     spare: Option<Box<Assembler>>,
-    /// Buffers of one read, one message's JSON, and one write, used again and again.
+    /// Buffers of one read, of TLS on the wire, one message's JSON, and one write, used again and again.
     input: Vec<u8>,
+    wire: Wire,
     json: Vec<u8>,
     out: Vec<u8>,
     marks: Vec<walk::Mark>,
@@ -166,6 +168,7 @@ impl Hub {
             scopes: Interner::new(),
             spare: None,
             input: Vec::with_capacity(run::READ_BYTES),
+            wire: Wire::default(),
             json: Vec::new(),
             out: Vec::new(),
             marks: Vec::new(),

@@ -6,11 +6,11 @@
 //!
 //! | file | what happens there |
 //! |---|---|
-//! | `listener`, `stream` | the binary accepts, with a deadline for every request's head |
+//! | `listener`, `stream`, `tls` | the binary accepts, plain and TLS, with a deadline for every request's head |
 //! | `edge` | the plugin: what is built, what the host calls |
 //! | `handshake` | is it ours, is it valid? |
 //! | `admission` | is there room? |
-//! | `takeover` | out of Pingora's hands, every byte in order |
+//! | `takeover`, `bridge` | out of Pingora's hands, every byte in order |
 //! | `hub` | the thread that owns it from then on |
 //! | `feed` | committed changes on their way to the hubs |
 //! | `store` | the embedded counter store |
@@ -22,6 +22,7 @@
 
 mod admission;
 mod api;
+mod bridge;
 mod edge;
 mod events;
 mod feed;
@@ -41,6 +42,7 @@ pub mod host;
 pub mod listener;
 pub mod logging;
 pub mod store;
+pub mod tls;
 
 pub use edge::{
     ConfigError, Edge, EdgeBuilder, EdgeConfig, EdgeHandle, EdgeStatus, Handled, InFlight, InvalidNetwork, Stage,

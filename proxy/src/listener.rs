@@ -1,5 +1,5 @@
-//! The binary's listening service. The rule: sockets are bound before anything starts, and every connection goes to
-//! the host's `HttpProxy` through a stream whose request heads have a deadline.
+//! The binary's listening service. The rule: sockets are bound before anything starts, and every connection, plain or
+//! TLS, goes to the host's `HttpProxy` through a stream whose handshake and request heads have a deadline.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
@@ -16,6 +16,7 @@ use pingora::services::Service;
 use tokio::net::TcpListener;
 
 use crate::stream::{EdgeStream, IDLE};
+use crate::tls::{Acceptor, Certificate};
 
 /// Connections that wait to be accepted: a storm of reconnects must not be refused by the kernel.
 const BACKLOG: i32 = 4096;
@@ -45,15 +46,25 @@ pub fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
 pub struct Listener<A> {
     name: &'static str,
     app: Arc<A>,
-    sockets: Vec<StdListener>,
+    sockets: Vec<(StdListener, Option<Acceptor>)>,
     head_time: Duration,
+    /// Looked after while connections are taken.
+    certificate: Option<Certificate>,
     on_start: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
     /// A service of an HTTP application on these sockets. The whole head of a request must come within `head_time`.
     pub fn new(name: &'static str, app: A, sockets: Vec<StdListener>, head_time: Duration) -> Listener<A> {
-        Listener { name, app: Arc::new(app), sockets, head_time, on_start: None }
+        let sockets = sockets.into_iter().map(|socket| (socket, None)).collect();
+        Listener { name, app: Arc::new(app), sockets, head_time, certificate: None, on_start: None }
+    }
+
+    /// Takes TLS connections on these sockets besides, and renews their certificate.
+    pub fn tls(mut self, acceptor: Acceptor, sockets: Vec<StdListener>, certificate: Certificate) -> Listener<A> {
+        self.certificate = Some(certificate);
+        self.sockets.extend(sockets.into_iter().map(|socket| (socket, Some(acceptor.clone()))));
+        self
     }
 
     /// Called once, when connections are taken.
@@ -67,9 +78,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listener<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> Service for Listener<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let mut loops = Vec::new();
-        for socket in self.sockets.drain(..) {
-            let accepting = accept_on(socket, self.app.clone(), shutdown.clone(), self.head_time);
+        for (socket, acceptor) in self.sockets.drain(..) {
+            let accepting = accept_on(socket, acceptor, self.app.clone(), shutdown.clone(), self.head_time);
             loops.push(tokio::spawn(accepting));
+        }
+        if let Some(certificate) = self.certificate.take() {
+            // Ends with the runtime.
+            tokio::spawn(certificate.renew());
         }
         if let Some(call) = self.on_start.take() {
             call();
@@ -88,6 +103,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service for Listener<A> {
 
 async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
     socket: StdListener,
+    acceptor: Option<Acceptor>,
     app: Arc<A>,
     mut shutdown: ShutdownWatch,
     head_time: Duration,
@@ -117,13 +133,38 @@ async fn accept_on<A: HttpServerApp + Send + Sync + 'static>(
                 let _ = digest.peer_addr.set(Some(peer.into()));
                 stream.set_socket_digest(digest);
                 let keep_alive = (stream.as_raw_fd() as u64) < limit.saturating_sub(BUSY_DESCRIPTORS);
-                let stream = EdgeStream::new(stream, head_time);
-                tokio::spawn(serve(stream, keep_alive, app.clone(), shutdown.clone()));
+                let session = match acceptor.as_ref().map(Acceptor::session).transpose() {
+                    Ok(session) => session,
+                    Err(error) => {
+                        tracing::error!(%error, "a TLS session cannot be made");
+                        continue;
+                    }
+                };
+                let stream = EdgeStream::new(stream, session, head_time);
+                let (acceptor, app, shutdown) = (acceptor.clone(), app.clone(), shutdown.clone());
+                tokio::spawn(async move {
+                    if let Some(stream) = shake_hands(stream, acceptor).await {
+                        serve(stream, keep_alive, app, shutdown).await;
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// The stream after its TLS handshake, where it has one. One that fails is counted and costs nobody else anything.
+async fn shake_hands(mut stream: EdgeStream, acceptor: Option<Acceptor>) -> Option<EdgeStream> {
+    let Some(acceptor) = acceptor else { return Some(stream) };
+    match stream.handshake().await {
+        Ok(()) => Some(stream),
+        Err(error) => {
+            acceptor.failed.inc();
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The ready-made edge: settings, store, edge, listeners, and Pingora's server around them. A table of contents; the
 //! rule: nothing is opened or bound before every setting is valid, and nothing starts before everything is bound.
 
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 
-use analytics_proxy::config::{Resolved, Settings, unknown_variables};
+use analytics_proxy::config::{Resolved, Settings, Tls, unknown_variables};
 use analytics_proxy::host::{Admin, Host};
 use analytics_proxy::listener::{self, Listener};
+use analytics_proxy::tls::Acceptor;
 use analytics_proxy::{Edge, logging};
 use anyhow::Context;
 use clap::Parser;
@@ -41,15 +42,14 @@ fn main() -> ExitCode {
 }
 
 fn run(resolved: Resolved) -> anyhow::Result<()> {
-    let Resolved { edge, verifier, listen, admin, upstream, storage, head_time } = resolved;
+    let Resolved { edge, verifier, listen, tls, admin, upstream, storage, head_time } = resolved;
 
     let mut sockets = listen.iter().map(|address| bind(*address)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut tls_sockets = tls.iter().map(|tls| bind(tls.listen)).collect::<anyhow::Result<Vec<_>>>()?;
     let admin = bind(admin)?;
-    let ports = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let ports = bind_beside(&mut sockets)?;
+    let tls_port = bind_beside(&mut tls_sockets)?.first().copied();
     let admin_port = admin.local_addr()?;
-    // `localhost` may mean ::1 first; where there is no IPv6, or the port is taken there, 127.0.0.1 has to do.
-    let others = ports.iter().filter(|port| port.ip() == Ipv4Addr::LOCALHOST);
-    sockets.extend(others.filter_map(|port| listener::bind((Ipv6Addr::LOCALHOST, port.port()).into()).ok()));
 
     let opened = storage.open()?;
 
@@ -78,10 +78,14 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
 
     let host = Host::new(handle.clone(), upstream, development);
     let proxy = http_proxy(&server.configuration, host);
-    let listener = Listener::new("edge", proxy, sockets, head_time).on_start(move || {
+    let mut listener = Listener::new("edge", proxy, sockets, head_time).on_start(move || {
         let api = ports.get(1).map(tracing::field::display);
-        tracing::info!(ws = %ports[0], api, admin = %admin_port, "listening");
+        let tls = tls_port.map(tracing::field::display);
+        tracing::info!(ws = %ports[0], api, tls, admin = %admin_port, "listening");
     });
+    if let Some(Tls { certificate, .. }) = tls {
+        listener = listener.tls(Acceptor::new(&certificate, &handle)?, tls_sockets, certificate);
+    }
     let proxy = server.add_service(listener);
     proxy.add_dependencies(&engine);
     let admin_app = HttpServer::new_app(Admin(handle.clone()));
@@ -99,6 +103,15 @@ fn run(resolved: Resolved) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+/// The addresses of sockets, after those on 127.0.0.1 got one on ::1 beside them: `localhost` may mean that first. Where
+/// there is no IPv6, or the port is taken there, 127.0.0.1 has to do.
+fn bind_beside(sockets: &mut Vec<TcpListener>) -> anyhow::Result<Vec<SocketAddr>> {
+    let ports = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let others = ports.iter().filter(|port| port.ip() == Ipv4Addr::LOCALHOST);
+    sockets.extend(others.filter_map(|port| listener::bind((Ipv6Addr::LOCALHOST, port.port()).into()).ok()));
+    Ok(ports)
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener::bind(address).with_context(|| format!("{address} cannot be bound"))
 }

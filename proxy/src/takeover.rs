@@ -2,23 +2,27 @@
 //! is left inert, and its `logging()` sees a 101 and no token.
 //!
 //! The session is replaced by a husk over memory. The real one gives its stream and what it read too much; the
-//! descriptor is duplicated, what Pingora's own read buffer still holds is read out, and Pingora's stream is
-//! dropped. The duplicate shares the socket, which stays open and nonblocking.
+//! descriptor is duplicated, what the stream's own buffers still hold is read out, and the stream is dropped, less the
+//! state of TLS where it is the binary's own. The duplicate shares the socket, which stays open and nonblocking. A
+//! stream whose bytes are on no socket as they are, a host's TLS, is bridged.
 
 use std::io::Cursor;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use analytics_shared::{Code, Failure};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{IO, Stream, UniqueID};
-use pingora::proxy::Session;
+use pingora::protocols::{IO, Stream};
+use pingora::proxy::Session as HttpSession;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::bridge;
 use crate::stream::EdgeStream;
+use crate::tls::Session;
 
 /// Unsent bytes above which the kernel says that a socket takes no more. Without it the kernel queues thousands of
 /// stale frames for a client that does not read.
@@ -32,12 +36,14 @@ const MAX_EARLY: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) socket: OwnedFd,
+    /// The state of TLS over the socket, if that is in our hands.
+    pub(crate) session: Option<Box<Session>>,
     /// Bytes that came after the handshake.
     pub(crate) early: Vec<u8>,
 }
 
 /// What keeps a session from being taken over, before anything was changed.
-pub(crate) fn check(session: &mut Session) -> Result<(), Failure> {
+pub(crate) fn check(session: &mut HttpSession) -> Result<(), Failure> {
     // A limit on requests per connection does not concern a request after which there are none.
     session.set_keepalive_reuses_remaining(None);
     let Some(http1) = session.as_downstream().as_http1() else {
@@ -48,14 +54,13 @@ pub(crate) fn check(session: &mut Session) -> Result<(), Failure> {
         let text = "Connection must not hold \"close\" beside \"Upgrade\"";
         return Err(Failure::new(Code::InvalidField, text));
     }
-    if descriptor(http1.stream().as_ref()).is_none() {
-        return Err(Failure::new(Code::Internal, "this kind of connection cannot be upgraded"));
-    }
     Ok(())
 }
 
 /// Takes the connection. An error says that the connection is lost; the session is inert either way.
-pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
+///
+/// `stall` is how long a bridged peer may take nothing of what was begun.
+pub(crate) async fn take(session: &mut HttpSession, stall: Duration) -> pingora::Result<Taken> {
     let mut husk = husk().await?;
     if let (Some(husk), Some(real)) = (husk.digest_mut(), session.as_downstream().digest()) {
         *husk = real.clone();
@@ -67,17 +72,31 @@ pub(crate) async fn take(session: &mut Session) -> pingora::Result<Taken> {
     let lost =
         || pingora::Error::explain(pingora::ErrorType::ConnectionClosed, "the connection ended in its handshake");
     let (mut stream, read_too_much) = real.finish().await?.ok_or_else(lost)?.into_parts();
-    let socket = descriptor(stream.as_ref()).ok_or_else(lost)?.map_err(|error| {
-        pingora::Error::because(pingora::ErrorType::InternalError, "the descriptor cannot be duplicated", error)
-    })?;
+    let failed = |error| pingora::Error::because(pingora::ErrorType::InternalError, "no descriptor is left", error);
     let mut early = read_too_much.map(Vec::from).unwrap_or_default();
+    let socket = duplicate(stream.id());
+    if let Ok(socket) = &socket {
+        prepare(socket);
+    }
+    if !is_direct(stream.as_ref()) {
+        let socket = bridge::over(stream, stall).map_err(failed)?;
+        return Ok(Taken { socket, session: None, early });
+    }
     read_buffered(&mut stream, &mut early)?;
-    let socket_ref = socket2::SockRef::from(&socket);
-    let set = socket_ref.set_tcp_nodelay(true).and_then(|()| socket_ref.set_tcp_notsent_lowat(NOTSENT_LOWAT));
+    let session = stream.into_any().downcast::<EdgeStream>().ok().and_then(|stream| stream.into_session());
+    if session.as_ref().is_some_and(Session::has_ended) {
+        return Err(lost());
+    }
+    Ok(Taken { socket: socket.map_err(failed)?, session: session.map(Box::new), early })
+}
+
+/// A socket that says soon that it takes no more, and sends at once what it took.
+fn prepare(socket: &OwnedFd) {
+    let socket = socket2::SockRef::from(socket);
+    let set = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(NOTSENT_LOWAT));
     if let Err(error) = set {
         tracing::debug!(%error, "a socket refused an option");
     }
-    Ok(Taken { socket, early })
 }
 
 /// A session over memory that has read a bare request and answered 101.
@@ -108,21 +127,19 @@ fn read_buffered(stream: &mut Stream, early: &mut Vec<u8>) -> pingora::Result<()
     }
 }
 
-/// A duplicate of the descriptor under a stream that reads and writes it directly; `None` for any other stream,
-/// whose bytes on the socket are not those of the protocol (TLS).
-fn descriptor(stream: &dyn IO) -> Option<std::io::Result<OwnedFd>> {
+/// Whether the hub can read and write what is under a stream itself: plain TCP, or TLS whose state is ours.
+fn is_direct(stream: &dyn IO) -> bool {
     let any = stream.as_any();
-    let direct = any
-        .downcast_ref::<EdgeStream>()
-        .map(UniqueID::id)
-        .or_else(|| any.downcast_ref::<TcpStream>().map(UniqueID::id));
-    direct.map(duplicate)
+    any.is::<EdgeStream>() || any.is::<TcpStream>()
 }
 
 #[expect(unsafe_code, reason = "Pingora names a stream's descriptor by its number only")]
 fn duplicate(descriptor: i32) -> std::io::Result<OwnedFd> {
-    // SAFETY: the number is that of an open socket owned by the stream it was just asked of, and the stream outlives
-    // this call, which does nothing but duplicate.
+    if descriptor < 0 {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the number is that of the open socket under the stream it was just asked of, and the stream outlives this
+    // call, which does nothing but duplicate.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     borrowed.try_clone_to_owned()
 }

@@ -3,7 +3,7 @@
 //! with the same ones; a name that none of them has is misspelt.
 
 /// The variables of `analytics-proxy` that the relay has no use for; those of the function are among them.
-pub const OF_THE_PROXY: [&str; 31] = [
+pub const OF_THE_PROXY: [&str; 34] = [
     "ANALYTICS_ADMIN_ADDR",
     "ANALYTICS_ALLOWED_ORIGINS",
     "ANALYTICS_API_PORT",
@@ -30,6 +30,9 @@ pub const OF_THE_PROXY: [&str; 31] = [
     "ANALYTICS_SIMULATION_INTERVAL_MS",
     "ANALYTICS_STORE",
     "ANALYTICS_STORE_EPOCH",
+    "ANALYTICS_TLS_CERT",
+    "ANALYTICS_TLS_KEY",
+    "ANALYTICS_TLS_PORT",
     "ANALYTICS_TRIGGER_URL",
     "ANALYTICS_TRUSTED_PROXIES",
     "ANALYTICS_UPSTREAM",
@@ -38,7 +41,8 @@ pub const OF_THE_PROXY: [&str; 31] = [
 ];
 
 /// The variables of programs that are used from a shell: the replay and the tests.
-pub const OF_THE_SHELL: [&str; 4] = ["ANALYTICS_DATA", "ANALYTICS_TOKEN", "ANALYTICS_PROXY_BIN", "ANALYTICS_TEST_SEED"];
+pub const OF_THE_SHELL: [&str; 5] =
+    ["ANALYTICS_DATA", "ANALYTICS_TOKEN", "ANALYTICS_PROXY_BIN", "ANALYTICS_TEST_SEED", "ANALYTICS_TEST_TLS"];
 
 /// The variables that only `stream-relay` has.
 pub const OF_THE_RELAY: [&str; 2] = ["ANALYTICS_NATS_MAX_BYTES", "ANALYTICS_NATS_REPLICAS"];

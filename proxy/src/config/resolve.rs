@@ -11,7 +11,7 @@ use lambda_trigger::auth::Mode;
 use lambda_trigger::settings::beside::{OF_THE_RELAY, OF_THE_SHELL};
 use lambda_trigger::settings::{self, Calls, InvalidSetting, number, parse, refuse, text};
 
-use super::{Settings, Storage};
+use super::{Settings, Storage, Tls};
 use crate::{EdgeConfig, Target, Trigger};
 
 /// Settings that hold together.
@@ -23,6 +23,8 @@ pub struct Resolved {
     pub verifier: Option<Verifier>,
     /// Where WebSockets and calls are taken: the first port, and the second if there is one.
     pub listen: Vec<SocketAddr>,
+    /// Where the same is taken by TLS, and the certificate.
+    pub tls: Option<Tls>,
     /// Where `/metrics` lives.
     pub admin: SocketAddr,
     /// Where every other path goes.
@@ -67,6 +69,7 @@ impl Settings {
         if api_port == Some(ws_port) && ws_port != 0 {
             return Err(refuse("ANALYTICS_API_PORT", &ws_port.to_string(), "another port than ANALYTICS_WS_PORT"));
         }
+        let tls = self.tls(bind, [Some(ws_port), api_port])?;
         let storage = self.storage()?;
         let mut edge = EdgeConfig { origins, max_body_bytes, performance, ..self.edge(mode)? };
         match storage {
@@ -88,6 +91,7 @@ impl Settings {
             edge,
             verifier,
             listen: [ws_port].into_iter().chain(api_port).map(|port| SocketAddr::new(bind, port)).collect(),
+            tls,
             admin: admin.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9464))),
             upstream: self.upstream()?,
             storage,

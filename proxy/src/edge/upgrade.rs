@@ -31,10 +31,11 @@ impl EdgeHandle {
             Err(failure) => return self.refuse(session, head, &failure).await,
         };
         let id = ConnId::next();
-        match takeover::take(session).await {
+        match takeover::take(session, self.inner.settings.heartbeat_timeout).await {
             Ok(taken) => place.send(Arrival {
                 id,
                 socket: taken.socket,
+                session: taken.session,
                 answer: handshake::answer(accept_key, grant.subprotocol),
                 early: taken.early,
                 authority: grant.authority,

@@ -12,6 +12,7 @@ use super::clock::{Clock, NEVER, unix_millis};
 use super::connection::{CURRENT, Connection, Phase};
 use super::frame::{self, Opcode};
 use super::mailbox::Arrival;
+use super::output::Taken;
 use super::session::full_allowance;
 use super::slab::NONE;
 use super::topics::Told;
@@ -38,7 +39,7 @@ impl Hub {
         let id = arrival.id;
         let place = self.connections.insert(Connection {
             id,
-            transport: Transport::Plain(arrival.socket),
+            transport: Transport::new(arrival.socket, arrival.session, &self.wire),
             phase: Phase::Open,
             blocked: false,
             queued: false,
@@ -121,8 +122,11 @@ impl Hub {
 
     /// Everything was sent to a closing connection: says so, and waits for the peer's end.
     pub(super) fn finish_writing(&mut self, place: u32) {
-        self.connections[place].transport.finish();
-        self.poll_for(place, true, false);
+        match self.connections[place].transport.finish() {
+            Taken::All => self.poll_for(place, true, false),
+            Taken::Part(_) => self.block(place, &[]),
+            Taken::Gone => self.remove(place, 1006, "connection lost"),
+        }
     }
 
     /// Ends a connection at once, without a word to the peer.

@@ -15,6 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::admission::Permit;
 use crate::events::ConnId;
 use crate::feed::Port;
+use crate::tls::Session;
 
 /// Handshakes that may wait for a hub at once. Beyond it, upgrades are refused with 503.
 const WAITING: usize = 1024;
@@ -24,6 +25,8 @@ const WAITING: usize = 1024;
 pub(crate) struct Arrival {
     pub(crate) id: ConnId,
     pub(crate) socket: OwnedFd,
+    /// The session of TLS over the socket, if there is one.
+    pub(crate) session: Option<Box<Session>>,
     /// The 101 answer, to be written first.
     pub(crate) answer: Vec<u8>,
     /// Bytes that came after the handshake.
@@ -158,6 +161,7 @@ mod tests {
         let arrival = || Arrival {
             id: ConnId::next(),
             socket: std::io::stderr().as_fd().try_clone_to_owned().expect("a descriptor"),
+            session: None,
             answer: Vec::new(),
             early: Vec::new(),
             authority: Authority::unrestricted(),

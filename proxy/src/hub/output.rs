@@ -97,6 +97,18 @@ impl Hub {
     pub(super) fn unblock(&mut self, place: u32) {
         let now = self.clock.now();
         let connection = &mut self.connections[place];
+        if connection.transport.holds_output() {
+            match connection.transport.flush() {
+                Taken::All => connection.heard = now,
+                Taken::Part(taken) => {
+                    if taken > 0 {
+                        connection.heard = now;
+                    }
+                    return;
+                }
+                Taken::Gone => return self.remove(place, 1006, "connection lost"),
+            }
+        }
         if let Some(mut output) = connection.output.take() {
             match send(connection, &output.bytes[output.sent..]) {
                 Taken::All => connection.heard = now,

@@ -82,6 +82,7 @@ impl Stage {
         self.mailbox.reserve().expect("a place").send(Arrival {
             id,
             socket: OwnedFd::from(server),
+            session: None,
             answer: Vec::new(),
             early,
             authority: Authority::unrestricted(),

@@ -59,6 +59,7 @@ fn a_ring_that_overflows_loses_nothing_for_good() {
     mailbox.reserve().expect("a place").send(Arrival {
         id: ConnId::next(),
         socket: OwnedFd::from(server),
+        session: None,
         answer: Vec::new(),
         early: subscribe(),
         authority: Authority::unrestricted(),
