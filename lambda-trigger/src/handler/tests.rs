@@ -442,11 +442,14 @@ fn a_poll_that_is_not_understood_names_its_parameter() {
 }
 
 /// Memory that says when it is freed.
-struct Owned(Arc<()>, Vec<u8>);
+struct Owned {
+    _held: Arc<()>,
+    bytes: Vec<u8>,
+}
 
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
-        &self.1
+        &self.bytes
     }
 }
 
@@ -482,7 +485,7 @@ fn a_body_is_let_go_before_the_store_is_asked() {
         let store = Arc::new(Looking { body: Arc::downgrade(&life), asked_without_it: Default::default() });
         let handler = handler(Arc::clone(&store) as Arc<dyn CounterStore>, Mode::Development, "*");
         let request = Request::builder().method("POST").uri(TRIGGER).header("content-type", "application/json");
-        let request = request.body(Bytes::from_owner(Owned(life, body.to_string().into_bytes())));
+        let request = request.body(Bytes::from_owner(Owned { _held: life, bytes: body.to_string().into_bytes() }));
         ready(handler.handle(request.expect("a test's request is valid")));
         assert_eq!(store.asked_without_it.load(std::sync::atomic::Ordering::Relaxed), 1, "{body}");
     }

@@ -76,7 +76,7 @@ fn catch_up(stage: &mut Stage, viewer: &mut Viewer) {
 /// once.
 #[test]
 fn a_client_that_never_reads_is_owed_one_frame_after_a_million_updates() {
-    SENDING.map(never_reads);
+    SENDING.into_iter().for_each(never_reads);
 }
 
 fn never_reads(io_uring: bool) {
@@ -127,7 +127,7 @@ fn a_client_that_reads_now_and_then_ends_at_the_newest_whatever_the_cut() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     fastrand::seed(seed);
-    SENDING.map(reads_now_and_then);
+    SENDING.into_iter().for_each(reads_now_and_then);
 }
 
 fn reads_now_and_then(io_uring: bool) {
@@ -176,7 +176,7 @@ fn reads_now_and_then(io_uring: bool) {
 /// and nothing grows here; when it reads, each of them is answered.
 #[test]
 fn a_client_that_asks_and_never_reads_is_not_listened_to() {
-    SENDING.map(asks_and_never_reads);
+    SENDING.into_iter().for_each(asks_and_never_reads);
 }
 
 fn asks_and_never_reads(io_uring: bool) {

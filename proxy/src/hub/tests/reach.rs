@@ -41,7 +41,7 @@ fn cost(stage: &mut Stage, counter: &Counter, version: u64) -> Cost {
 /// clients of its own content, as beside none; and those hear nothing.
 #[test]
 fn a_change_touches_its_own_subscribers_and_nobody_else() {
-    SENDING.map(touches_its_own_subscribers);
+    SENDING.into_iter().for_each(touches_its_own_subscribers);
 }
 
 fn touches_its_own_subscribers(io_uring: bool) {
