@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version, header, request};
 use lambda_trigger::{cors, reply};
 use pingora::apps::http_app::ServeHttp;
 use pingora::http::RequestHeader;
+use pingora::modules::http::HttpModules;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -75,6 +76,9 @@ impl ProxyHttp for Host {
     fn new_ctx(&self) -> Context {
         Context::default()
     }
+
+    /// None: what Pingora adds by itself is a compression that is turned off, made and asked anew for every request.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> pingora::Result<bool> {
         if let Some(failure) = unroutable(session.req_header()) {
