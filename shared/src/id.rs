@@ -26,7 +26,7 @@ impl Id {
 
     /// Takes a text as an id if it is one.
     pub fn new(text: &str) -> Result<Id, InvalidId> {
-        let valid = !text.is_empty() && text.len() <= Id::MAX_BYTES && !text.chars().any(char::is_control);
+        let valid = (1..=Id::MAX_BYTES).contains(&text.len()) && !has_control(text);
         if valid { Ok(Id(Arc::from(text))) } else { Err(InvalidId) }
     }
 
@@ -34,6 +34,11 @@ impl Id {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text holds a control character. Nearly every id is ASCII, and bytes are looked at faster than characters.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.chars().any(char::is_control) }
 }
 
 impl Borrow<str> for Id {
