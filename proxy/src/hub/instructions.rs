@@ -1,10 +1,12 @@
-//! What the hub's parts cost, for `tests/bench/instructions`. The rule: a case prepares outside of [`measured`], and does
-//! inside it what the edge does for one message or one change, so many times that single look-ups do not matter.
+//! What the hub's parts cost, and the parsing of what is posted, for `tests/bench/instructions`. The rule: a case prepares
+//! outside of [`measured`], and does inside it what the edge does for one message or one change, so many times that
+//! single look-ups do not matter.
 
 use std::hint::black_box;
 
 use analytics_shared::counts::{Counts, Versioned};
 use analytics_shared::message::ClientMessage;
+use analytics_shared::update::{Body, MAX_UPDATES};
 use analytics_shared::{Counter, CounterState, Scope, Topic};
 
 use super::assembler::{Assembler, Event};
@@ -24,6 +26,8 @@ pub struct Case {
 /// Every case. Of two that share their name up to a `+` the second does the same work beside more that is unrelated.
 pub const CASES: &[Case] = &[
     Case { name: "parse: subscribe, 20 ids", times: 200, run: parse },
+    Case { name: "parse: post of one update", times: 1000, run: |times| post(times, one_update) },
+    Case { name: "parse: post of 100 updates", times: 20, run: |times| post(times, full_batch) },
     Case { name: "merge: newer", times: 1000, run: |times| merge(times, |n| n + 2) },
     Case { name: "merge: older", times: 1000, run: |times| merge(times, |_| 0) },
     Case { name: "merge: equal", times: 1000, run: |times| merge(times, |_| 1) },
@@ -75,6 +79,22 @@ fn parse(times: u64) {
         named
     });
     assert_eq!(named, 20 * times);
+}
+
+fn one_update(n: u64) -> String {
+    format!(r#"{{"contentId":"{}","field":"views","increment":1}}"#, content(n))
+}
+
+fn full_batch(n: u64) -> String {
+    let members: Vec<String> = (0..MAX_UPDATES as u64).map(|member| one_update(n + member)).collect();
+    format!(r#"{{"updates":[{}]}}"#, members.join(","))
+}
+
+/// A call's body into its updates.
+fn post(times: u64, body: fn(u64) -> String) {
+    let bodies: Vec<String> = (0..times).map(body).collect();
+    let parsed = measured(|| bodies.iter().filter(|body| black_box(Body::parse(body.as_bytes())).is_ok()).count());
+    assert_eq!(parsed as u64, times);
 }
 
 /// A table where these topics are watched, each by one member.
