@@ -3,7 +3,7 @@
 //! with the same ones; a name that none of them has is misspelt.
 
 /// The variables of `analytics-proxy` that the relay has no use for; those of the function are among them.
-pub const OF_THE_PROXY: [&str; 34] = [
+pub const OF_THE_PROXY: [&str; 35] = [
     "ANALYTICS_ADMIN_ADDR",
     "ANALYTICS_ALLOWED_ORIGINS",
     "ANALYTICS_API_PORT",
@@ -14,6 +14,7 @@ pub const OF_THE_PROXY: [&str; 34] = [
     "ANALYTICS_HANDSHAKE_TIMEOUT_MS",
     "ANALYTICS_HEARTBEAT_INTERVAL_MS",
     "ANALYTICS_HEARTBEAT_TIMEOUT_MS",
+    "ANALYTICS_IO_URING",
     "ANALYTICS_JWT_ALGORITHMS",
     "ANALYTICS_JWT_AUDIENCE",
     "ANALYTICS_JWT_ISSUER",

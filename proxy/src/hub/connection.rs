@@ -113,7 +113,7 @@ mod tests {
     /// Memory per viewer is what the edge is chosen for: a field that grows a record is a decision.
     #[test]
     fn records_keep_their_size() {
-        assert_eq!(size_of::<Option<Connection>>(), 168);
+        assert_eq!(size_of::<Option<Connection>>(), 176);
         assert_eq!(size_of::<Seat>(), 8);
     }
 }
