@@ -102,7 +102,7 @@ async fn clients_that_do_not_read_cost_what_they_subscribed_and_catch_up() -> Re
     /// What a subscription is in frames, each rounded up.
     const SUBSCRIPTION: u64 = FIELD_COUNT as u64 * 256;
     /// What the process may gain in any case: pages of the store's cache, the allocator's arenas.
-    const ALLOWANCE: u64 = 4 << 20;
+    const ALLOWANCE: u64 = 8 << 20;
     const BOUND: u64 = ALLOWANCE + SILENT as u64 * SUBSCRIPTION;
     let contents: Vec<String> = (0..CONTENTS).map(|index| format!("content {index}")).collect();
     let subscribe = json!({"type": "subscribe", "contentIds": contents});
