@@ -106,8 +106,8 @@ impl Chart {
             .margin(10)
             .x_label_area_size(50)
             .y_label_area_size(NAMES)
-            // Room at the right for the figure beside the longest bar.
-            .build_cartesian_2d(0.0..(longest * 1.2).max(f64::MIN_POSITIVE), (0..count).into_segmented())?;
+            // Room at the right for the figure beside the longest bar; the last of the places is included.
+            .build_cartesian_2d(0.0..(longest * 1.2).max(f64::MIN_POSITIVE), (0..count - 1).into_segmented())?;
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -117,8 +117,8 @@ impl Chart {
             .x_labels(6)
             .x_label_formatter(&|figure| self.written(*figure))
             .x_desc(self.unit)
-            .axis_desc_style(text(15))
-            .label_style(text(15))
+            .axis_desc_style(text(16))
+            .label_style(text(16))
             .y_labels(count)
             .y_label_formatter(&|place| {
                 match place {
@@ -145,7 +145,7 @@ impl Chart {
             let (low, high) = rounds.iter().fold((middle, middle), |(low, high), at| (low.min(*at), high.max(*at)));
             let at = |figure| (figure, SegmentValue::CenterOf(place));
             chart.draw_series([PathElement::new([at(low), at(high)], TEXT.stroke_width(2))])?;
-            let label = EmptyElement::at(at(high)) + Text::new(self.written(middle), (6, -7), text(15));
+            let label = EmptyElement::at(at(high)) + Text::new(self.written(middle), (6, -7), text(16));
             chart.draw_series([label])?;
         }
         root.present()?;

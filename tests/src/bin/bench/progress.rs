@@ -13,25 +13,42 @@ pub(crate) struct Progress {
     all: Duration,
     before: Cell<Duration>,
     row: Cell<Duration>,
+    /// Which part of the row, of how many.
+    part: Cell<(usize, usize)>,
 }
 
 impl Progress {
     /// Of a run that should take this long.
     pub(crate) fn new(all: Duration) -> Progress {
-        Progress { started: Instant::now(), all, before: Cell::new(Duration::ZERO), row: Cell::new(Duration::ZERO) }
+        Progress {
+            started: Instant::now(),
+            all,
+            before: Cell::new(Duration::ZERO),
+            row: Cell::new(Duration::ZERO),
+            part: Cell::new((0, 1)),
+        }
     }
 
     /// The next row begins, which should take this long.
     pub(crate) fn begin(&self, row: Duration) {
         self.before.set(self.before.get() + self.row.get());
         self.row.set(row);
+        self.part.set((0, 1));
     }
 
-    /// A step of the row begins: step `number`, from 0, of `steps`.
+    /// A part of the row begins: part `number`, from 0, of `parts`. A row that does not say has one.
+    pub(crate) fn part(&self, number: usize, parts: usize) {
+        self.part.set((number, parts));
+    }
+
+    /// A step of the part begins: step `number`, from 0, of `steps`.
     pub(crate) fn step(&self, what: &str, number: usize, steps: usize) {
-        let done = self.before.get() + self.row.get().mul_f64(number as f64 / steps.max(1) as f64);
+        let (part, parts) = self.part.get();
+        let share = (part as f64 + number as f64 / steps.max(1) as f64) / parts.max(1) as f64;
+        let done = self.before.get() + self.row.get().mul_f64(share);
         let left = left(self.all, done, self.started.elapsed());
-        eprintln!("{what}; about {} min left", left.as_secs().div_ceil(60));
+        let so_far = self.started.elapsed().as_secs();
+        eprintln!("{:2}:{:02} {what}; about {} min left", so_far / 60, so_far % 60, left.as_secs().div_ceil(60));
     }
 }
 

@@ -71,12 +71,14 @@ impl Bench<'_> {
         );
         let columns = &["row", "floor, writes/s", "POSTs/s", "ratio to the floor", "p50 ms", "p99 ms"];
         let mut table = Table::new("Posts into DynamoDB", method, columns);
-        for (name, contents, keyed) in [
+        let rows = [
             ("keyless, each another content", Contents::Distinct, false),
             ("keyless, one hot content", Contents::Hot, false),
             ("keyed, each another content", Contents::Distinct, true),
             ("keyed, one hot content", Contents::Hot, true),
-        ] {
+        ];
+        for (index, (name, contents, keyed)) in rows.into_iter().enumerate() {
+            self.progress.part(index, rows.len());
             let load = Load { contents, keyed, in_flight: IN_FLIGHT };
             let round = || {
                 let world = World::start()?;

@@ -117,7 +117,7 @@ fn slow(figures: &Figures) -> Option<(String, bool)> {
     for (pace, _) in delays {
         let delay = figures.median(Measure::SlowDelayRatio, pace)?;
         let cost = figures.median(Measure::SlowCostRatio, pace)?;
-        told.push(format!("{pace}: p99 × {delay:.2}, CPU per frame × {cost:.2}"));
+        told.push(format!("{pace}: p99 × {delay:.2}, CPU × {cost:.2}"));
         met &= delay < SAME && cost < SAME;
     }
     (!told.is_empty()).then(|| (told.join("; "), met))

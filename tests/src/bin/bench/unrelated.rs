@@ -25,14 +25,16 @@ pub(crate) enum Others {
     OtherTenants { connections: usize },
 }
 
-/// The server counts as idle when it used less CPU time than this in [`QUIET`].
-const REST: Duration = Duration::from_millis(5);
-const QUIET: Duration = Duration::from_millis(500);
+/// The server counts as idle when it used less than this share of a core for [`QUIET`].
+const REST: f64 = 0.1;
+const QUIET: Duration = Duration::from_secs(1);
 
 /// One measurement.
 pub(crate) struct Measured {
-    /// CPU time of the server for each update, in µs.
+    /// CPU time of the server for each update, in µs, without what it uses anyway.
     pub(crate) cpu_micros: f64,
+    /// That is the share of a core, in percent, that it uses while nothing happens.
+    pub(crate) idle_percent: f64,
     pub(crate) p99_ms: f64,
 }
 
@@ -55,7 +57,7 @@ pub(crate) fn measure(edge: Edge<'_>, others: Others, during: Duration) -> Resul
     let own = Swarm::new(server.front())?.within(|_| own_scope());
     let publisher = Publisher::connect(&server)?.within(own_scope());
     let mut run = Run::begin(&server, own, publisher, OWN, 1)?;
-    rest(&server)?;
+    let idle = rest(&server)?;
     crowd.begin(&[]);
     let measured = run.at(Pace::Sustained { during })?;
     ensure!(measured.failed.is_none(), "{}", measured.failed.unwrap_or_default());
@@ -64,7 +66,12 @@ pub(crate) fn measure(edge: Edge<'_>, others: Others, during: Duration) -> Resul
     if let Some(reason) = crowd.shortfall(&[], true) {
         anyhow::bail!("others were told something: {reason}");
     }
-    Ok(Measured { cpu_micros: measured.cpu_micros_per_update, p99_ms: measured.p99_ms })
+    let anyway = idle * 1e6 / measured.updates_per_second;
+    Ok(Measured {
+        cpu_micros: measured.cpu_micros_per_update - anyway,
+        idle_percent: idle * 100.0,
+        p99_ms: measured.p99_ms,
+    })
 }
 
 fn own_scope() -> Scope {
@@ -76,18 +83,18 @@ fn other_tenant(nth: usize) -> Scope {
     Scope { organization, client: format!("other-{nth}") }
 }
 
-/// Waits until the server has done what many subscriptions left it to do.
-fn rest(server: &Server) -> Result<()> {
+/// Waits until the server has done what many subscriptions left it to do, and answers what share of a core it uses then:
+/// what is watched is read again, slowly, all the time.
+fn rest(server: &Server) -> Result<f64> {
     let start = Instant::now();
-    let mut before = server.cpu()?;
     loop {
+        let (before, from) = (server.cpu()?, Instant::now());
         std::thread::sleep(QUIET);
-        let now = server.cpu()?;
-        if now - before < REST {
-            return Ok(());
+        let used = (server.cpu()? - before).as_secs_f64() / from.elapsed().as_secs_f64();
+        if used < REST {
+            return Ok(used);
         }
         ensure!(start.elapsed() < STALLED, "the server does not come to rest");
-        before = now;
     }
 }
 

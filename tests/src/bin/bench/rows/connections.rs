@@ -17,7 +17,8 @@ impl Bench<'_> {
         let charts: [&[Measure]; 3] = [&[Measure::SharedBytes], &[Measure::SpreadBytes], &[Measure::OwnBytes]];
         let contenders = self.servers();
         let mut tables = Vec::new();
-        for ((name, topics, measure), charts) in variants.into_iter().zip(charts) {
+        for (index, ((name, topics, measure), charts)) in variants.into_iter().zip(charts).enumerate() {
+            self.progress.part(index, variants.len());
             let title = format!("Memory: {name}");
             let method = format!(
                 "Slope of the resident set between {} and {} subscribed connections, each time when it has settled; all \

@@ -70,7 +70,9 @@ impl Bench<'_> {
     /// One topic at three paces, to few, more and many.
     pub(crate) fn fanout(&self, kept: &mut Figures) -> Vec<Table> {
         let most = self.size.subscribers.into_iter().max();
-        let of = |subscribers| {
+        let sizes = self.size.subscribers.into_iter().enumerate();
+        let of = |(index, subscribers)| {
+            self.progress.part(index, self.size.subscribers.len());
             let seconds = self.during.as_secs();
             let mut ten = AtPace::every("10 updates/s", 100, 10 * seconds);
             let mut sustained = AtPace::sustained(self.during);
@@ -89,7 +91,7 @@ impl Bench<'_> {
             };
             self.beside_floor(question, kept).with_charts(charts)
         };
-        self.size.subscribers.map(of).into()
+        sizes.map(of).collect()
     }
 
     /// The same with sixteen topics that change at once.

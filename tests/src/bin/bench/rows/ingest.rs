@@ -25,7 +25,8 @@ impl Bench<'_> {
             (Contender::Peer(Peer::Uws), Contents::Distinct, "in memory, each another content"),
         ];
         let contenders = rows.map(|(contender, ..)| contender);
-        for in_flight in IN_FLIGHT {
+        for (part, in_flight) in IN_FLIGHT.into_iter().enumerate() {
+            self.progress.part(part, IN_FLIGHT.len());
             let what = format!("Durable POSTs, {in_flight} in flight");
             let indexes: Vec<usize> = (0..rows.len()).collect();
             let outcomes = self.in_turns(

@@ -28,14 +28,15 @@ impl Bench<'_> {
         ];
         let method = format!(
             "One id of a client of an organization, {OWN} subscribers, the next update when all have the one before: CPU time \
-             of the server per update, from the POST over the durable commit to the last frame. The last row's others are of \
+             of the server per update, from the POST over the durable commit to the last frame, without what it uses \
+             while nothing happens (which is the reading again of what is watched). The last row's others are of \
              other clients of the organization and of other organizations. Nobody else is told anything."
         );
-        let columns = &["beside", "server CPU µs per update", "ratio to the first", "p99 ms"];
+        let columns = &["beside", "server CPU µs per update", "ratio to the first", "p99 ms", "% of a core while idle"];
         let mut table = Table::new("Cost of an update", method, columns).with_charts(&[Measure::UpdateCost]);
         let at: Vec<Others> = variants.iter().map(|(_, others)| *others).collect();
         let outcomes =
-            self.variants("Cost of an update", &at, |others| unrelated::measure(self.edge, others, self.during));
+            self.variants("Cost of an update", &at, |others| unrelated::measure(self.edge, others, 2 * self.during));
         let cost = |rounds: &[unrelated::Measured]| figures(rounds, |measured| measured.cpu_micros);
         let first = outcomes.first().and_then(|first| first.as_ref().ok()).map(|first| cost(first));
         for (index, ((name, _), outcome)) in variants.iter().zip(&outcomes).enumerate() {
@@ -52,6 +53,7 @@ impl Bench<'_> {
                         grouped_with_range(&costs),
                         with_range(&ratio),
                         format!("{:.2}", median(rounds.iter().map(|measured| measured.p99_ms))),
+                        format!("{:.2}", median(rounds.iter().map(|measured| measured.idle_percent))),
                     ]);
                 }
                 Err(gap) => gap.tell(&mut table, name),
