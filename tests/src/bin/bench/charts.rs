@@ -171,7 +171,7 @@ mod tests {
         figures.note(Measure::FanoutRate, "floor", [504_320.0, 500_000.0, 510_000.0]);
         figures.note(Measure::FanoutRate, "edge <plain>", [460_970.0]);
         let svg = CHARTS[0].draw(&figures).expect("drawn").expect("measured");
-        for text in ["floor", "edge &lt;plain&gt;", "504 320", "460 970", CHARTS[0].unit] {
+        for text in ["floor", "edge &lt;plain&gt;", "504 320", "460 970", "CPU time"] {
             assert!(svg.contains(text), "{text} in {svg}");
         }
         assert!(CHARTS[1].draw(&figures).expect("drawn").is_none(), "nothing was measured");

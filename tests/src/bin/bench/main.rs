@@ -70,6 +70,9 @@ struct Arguments {
     /// One short round of fewer connections: whether everything works, no figures to keep.
     #[arg(long)]
     quick: bool,
+    /// How often everything is measured; 3, or 1 if quick.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: Option<u8>,
     /// Only these, comma-separated.
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<Row>,
@@ -175,6 +178,7 @@ fn main() -> Result<()> {
         .filter(|row| arguments.rows.is_empty() || arguments.rows.contains(row))
         .collect();
     let (size, rounds, scale) = if arguments.quick { (QUICK, 1, 1) } else { (COMPLETE, 3, 3) };
+    let rounds = arguments.rounds.map_or(rounds, usize::from);
     enough_descriptors(&size)?;
     let bench = Bench {
         edge: Edge { binary: &edge, env: &[], manner: Manner::Usual },

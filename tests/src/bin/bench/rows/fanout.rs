@@ -87,7 +87,7 @@ impl Bench<'_> {
                 what: "one update at a time",
                 subscribers,
                 topics: 1,
-                paces: vec![AtPace::every("1 update/s", 1000, 1 + seconds), ten, sustained],
+                paces: vec![AtPace::every("1 update/s", 1000, seconds), ten, sustained],
             };
             self.beside_floor(question, kept).with_charts(charts)
         };
