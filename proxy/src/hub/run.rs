@@ -130,7 +130,10 @@ impl Hub {
         }
         match received {
             Received::Open => {}
-            Received::Ended => self.remove(place, 1006, "ended without a close frame"),
+            Received::Ended => {
+                self.connections[place].transport.answer_end();
+                self.remove(place, 1006, "ended without a close frame");
+            }
             Received::Gone => self.remove(place, 1006, "connection lost"),
         }
     }

@@ -84,6 +84,14 @@ impl Transport {
         }
     }
 
+    /// Answers the peer's end, after everything else that is said to it, as far as the socket takes it.
+    pub(super) fn answer_end(&mut self) {
+        if let Transport::Tls(tls) = self {
+            // Nobody waits for it: a peer that takes nothing any more does not miss it.
+            let _ = tls.say_goodbye();
+        }
+    }
+
     /// Says that nothing more will be sent. A part: the socket is full, and this must be called again when it is not.
     pub(super) fn finish(&mut self) -> Taken {
         let said = match self {

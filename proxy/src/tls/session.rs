@@ -69,8 +69,10 @@ impl Session {
     /// The peer broke the protocol; an alert that says so is in what goes out. What was appended came before that.
     pub(crate) fn take(&mut self, wire: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Error> {
         let (mut at, mut failed) = (0, None);
-        loop {
+        // After a failure only what waits is asked for, the alert: what failed must not be looked at again.
+        while failed.is_none() || self.tls.wants_write() {
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(&mut wire[at..]);
+            let mut done = false;
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
@@ -82,14 +84,14 @@ impl Session {
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing)?,
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.ended = true,
-                // What waits is asked for once more: the alert.
+                Ok(_) => done = true,
                 Err(error) if failed.is_none() => failed = Some(error),
-                Ok(_) | Err(_) => {
-                    at += discard;
-                    break;
-                }
+                Err(_) => done = true,
             }
             at += discard;
+            if done {
+                break;
+            }
         }
         if let Some(error) = failed {
             return Err(error);

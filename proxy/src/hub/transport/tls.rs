@@ -85,11 +85,7 @@ impl Tls {
                 Received::Gone
             }
             Ok(()) if sent == Taken::Gone => Received::Gone,
-            Ok(()) if self.session.has_ended() => {
-                // Nobody waits for it: a peer that takes nothing any more does not miss it.
-                let _ = self.say_goodbye();
-                Received::Ended
-            }
+            Ok(()) if self.session.has_ended() => Received::Ended,
             Ok(()) => received,
         }
     }
