@@ -1,6 +1,7 @@
 //! End-to-end tests: everything that crosses a crate's border. The rule: each test starts what it needs on free ports,
 //! waits for conditions instead of times, and states in its first line the promise that it holds the edge to.
 
+mod bridge;
 mod churn;
 mod configuration;
 mod convergence;
@@ -39,6 +40,7 @@ mod streams;
 mod streams_feed;
 mod subscription;
 mod template;
+mod tls;
 mod tokens;
 mod totals;
 mod upstream;

@@ -12,9 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::api::Api;
+use crate::certificate::Certificate;
 use crate::http::Http;
+use crate::line;
 use crate::log::{Listening, Log};
 use crate::{token, wait};
+
+/// Set to run every test of the edge over TLS.
+const OVER_TLS: &str = "ANALYTICS_TEST_TLS";
 
 /// The environment of a production edge: tokens are signed with [`token::SECRET`].
 pub const PRODUCTION: [(&str, &str); 2] = [("ANALYTICS_MODE", "production"), ("ANALYTICS_JWT_SECRET", token::SECRET)];
@@ -25,6 +30,7 @@ pub struct Edge {
     env: Vec<(String, String)>,
     data: TempDir,
     log: Arc<Log>,
+    certificate: Option<Certificate>,
     running: Option<Running>,
 }
 
@@ -47,9 +53,22 @@ impl Edge {
     /// Starts the process in development mode on free ports, without simulation, with a data directory of its own;
     /// `env` adds to that or overrides it. Returns once it listens.
     pub async fn start(env: &[(&str, &str)]) -> Result<Edge> {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let certificate = env::var_os(OVER_TLS).map(|_| Certificate::new()).transpose()?;
+        Edge::start_by(certificate, env).await
+    }
+
+    /// The same with a certificate: it listens for TLS too.
+    pub async fn start_tls(env: &[(&str, &str)]) -> Result<Edge> {
+        Edge::start_by(Some(Certificate::new()?), env).await
+    }
+
+    async fn start_by(certificate: Option<Certificate>, env: &[(&str, &str)]) -> Result<Edge> {
+        let mut env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        if let Some(certificate) = &certificate {
+            env.extend(certificate.env()?.map(|(name, value)| (name.to_owned(), value)));
+        }
         let data = tempfile::tempdir().context("create a data directory")?;
-        let mut edge = Edge { env, data, log: Arc::default(), running: None };
+        let mut edge = Edge { env, data, log: Arc::default(), certificate, running: None };
         edge.start_again().await?;
         Ok(edge)
     }
@@ -92,6 +111,9 @@ impl Edge {
         });
         match listening.await {
             Ok(Ok(listening)) => {
+                if let (Some(tls), Some(certificate)) = (listening.tls, &self.certificate) {
+                    line::trust(tls, certificate.client()?);
+                }
                 self.running = Some(Running { child, listening });
                 Ok(())
             }
@@ -160,9 +182,19 @@ impl Edge {
         Ok(self.running.as_ref().context("the process is not running")?.listening)
     }
 
-    /// `host:port` of the WebSocket and of the API.
+    /// `host:port` of the WebSocket and of the API: that of TLS where the tests are run over it.
     pub fn authority(&self) -> Result<String> {
-        Ok(self.listening()?.ws.to_string())
+        if env::var_os(OVER_TLS).is_some() { self.tls_authority() } else { Ok(self.listening()?.ws.to_string()) }
+    }
+
+    /// `host:port` of the same by TLS; whoever connects to it trusts the certificate that the edge began with.
+    pub fn tls_authority(&self) -> Result<String> {
+        Ok(self.listening()?.tls.context("it has no certificate")?.to_string())
+    }
+
+    /// The certificate, if the edge was given one.
+    pub fn certificate(&mut self) -> Result<&mut Certificate> {
+        self.certificate.as_mut().context("it has no certificate")
     }
 
     /// A fresh connection for the calls of the contract, without a token.

@@ -16,9 +16,13 @@ use lambda_trigger::auth::Mode;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora::services::ServiceWithDependents;
 use tokio::sync::Notify;
 
 use crate::api::Api;
+use crate::certificate::Certificate;
+use crate::line;
+use crate::own_tls;
 use crate::socket::{Dial, Socket};
 use crate::wait;
 
@@ -40,6 +44,27 @@ impl Hosted {
         source: FeedSource,
         adjust: impl FnOnce(&mut EdgeConfig),
     ) -> Result<Hosted> {
+        Hosted::start_by(None, store, source, adjust)
+    }
+
+    /// The same on a listener of the host's own, which ends TLS.
+    pub fn start_with_own_tls(
+        certificate: &Certificate,
+        store: Arc<dyn CounterStore>,
+        source: FeedSource,
+        adjust: impl FnOnce(&mut EdgeConfig),
+    ) -> Result<Hosted> {
+        let hosted = Hosted::start_by(Some(certificate), store, source, adjust)?;
+        line::trust(hosted.address, certificate.client()?);
+        Ok(hosted)
+    }
+
+    fn start_by(
+        certificate: Option<&Certificate>,
+        store: Arc<dyn CounterStore>,
+        source: FeedSource,
+        adjust: impl FnOnce(&mut EdgeConfig),
+    ) -> Result<Hosted> {
         let mut config = EdgeConfig { workers: 2, drain: Duration::ZERO, ..EdgeConfig::new(Mode::Development) };
         adjust(&mut config);
         let edge = Edge::builder(config).store(store).feed(source).build().context("build the edge")?;
@@ -48,19 +73,16 @@ impl Hosted {
         let address = socket.local_addr().context("the edge's address")?;
         let stop = Arc::new(Notify::new());
         let (host, signal) = (Host::new(handle.clone(), None, false), Stop(handle.clone(), stop.clone()));
+        let proxy = http_proxy(&Arc::new(conf()), host);
+        let listener: Box<dyn ServiceWithDependents> = match certificate {
+            None => Box::new(Listener::new("edge", proxy, vec![socket], Duration::from_secs(10))),
+            Some(certificate) => own_tls::service(proxy, socket, certificate)?,
+        };
         let server = std::thread::Builder::new().name("hosted".into()).spawn(move || {
-            let conf = ServerConf {
-                threads: 1,
-                grace_period_seconds: Some(0),
-                graceful_shutdown_timeout_seconds: Some(1),
-                ..ServerConf::default()
-            };
-            let mut server = Server::new_with_opt_and_conf(None, conf);
+            let mut server = Server::new_with_opt_and_conf(None, conf());
             server.bootstrap();
             let engine = server.add_services(edge.services());
-            let proxy = http_proxy(&server.configuration, host);
-            let listener = Listener::new("edge", proxy, vec![socket], Duration::from_secs(10));
-            server.add_service(listener).add_dependencies(&engine);
+            server.add_boxed_service(listener).add_dependencies(&engine);
             server.run(RunArgs { shutdown_signal: Box::new(signal) });
         });
         Ok(Hosted { handle, address, stop, server: Some(server.context("start the server's thread")?) })
@@ -89,6 +111,15 @@ impl Drop for Hosted {
             // A panic in it has been printed.
             let _ = server.join();
         }
+    }
+}
+
+fn conf() -> ServerConf {
+    ServerConf {
+        threads: 1,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
     }
 }
 

@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
+use crate::line::Line;
 use crate::wait;
 
 /// A connection to one authority, opened when it is needed.
@@ -80,8 +80,7 @@ impl Http {
             None => false,
         };
         if !usable {
-            let stream = TcpStream::connect(&self.authority).await.context("connect")?;
-            stream.set_nodelay(true).context("set TCP_NODELAY")?;
+            let stream = Line::connect(&self.authority, None).await?;
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.context("start HTTP/1.1")?;
             // Ends when the sender is dropped; its errors reach the caller through the sender.
             tokio::spawn(connection);

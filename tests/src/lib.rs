@@ -6,6 +6,7 @@
 //! | [`edge`] | the process under test: start, kill, restart, logs, memory |
 //! | [`log`] | what the process said, and where it listens |
 //! | [`hosted`] | an edge inside the test's own process, over any store and stream |
+//! | [`own_tls`] | a host of such an edge that ends TLS by itself |
 //! | [`dynamodb_local`] | a real DynamoDB Local |
 //! | [`lambda`] | the real emulator of Lambda, with the workspace's functions |
 //! | [`program`] | a program of the workspace, run as it is |
@@ -19,6 +20,9 @@
 //! | [`socket`] | a WebSocket client that remembers and checks what it is shown |
 //! | [`memory`] | what a client remembers of counters, within and across connections |
 //! | [`raw`] | a WebSocket at the level of bytes, for frames that no client would send |
+//! | [`line`] | a connection, plain or by TLS |
+//! | [`certificate`] | a certificate, and clients that trust it |
+//! | [`tls_client`] | a TLS client at the level of bytes |
 //! | [`token`] | tokens, good and bad |
 //! | [`upstream`] | the platform that stands behind the edge |
 //! | [`stand_in`] | what may stand in the place of the function that calls are forwarded to |
@@ -29,6 +33,7 @@
 //! | [`replay`] | posts them |
 
 pub mod api;
+pub mod certificate;
 pub mod dynamodb_local;
 pub mod edge;
 pub mod fault_hop;
@@ -37,9 +42,11 @@ pub mod hosted;
 pub mod http;
 pub mod input;
 pub mod lambda;
+pub mod line;
 pub mod log;
 pub mod memory;
 pub mod nats;
+pub mod own_tls;
 pub mod port;
 pub mod program;
 pub mod raw;
@@ -48,6 +55,7 @@ pub mod socket;
 pub mod stack;
 pub mod stand_in;
 pub mod tls;
+pub mod tls_client;
 pub mod token;
 pub mod upstream;
 pub mod viewer;

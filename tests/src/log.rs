@@ -26,6 +26,8 @@ pub struct Listening {
     pub ws: SocketAddr,
     /// The second address of the same service, if it was asked for.
     pub api: Option<SocketAddr>,
+    /// The address of the same service by TLS, if there is one.
+    pub tls: Option<SocketAddr>,
     /// The metrics' address.
     pub admin: SocketAddr,
 }
@@ -91,7 +93,8 @@ impl Listening {
         if !line.contains("listening") {
             return None;
         }
-        Some(Listening { ws: address(line, "ws")?, api: address(line, "api"), admin: address(line, "admin")? })
+        let (ws, admin) = (address(line, "ws")?, address(line, "admin")?);
+        Some(Listening { ws, api: address(line, "api"), tls: address(line, "tls"), admin })
     }
 }
 

@@ -1,12 +1,14 @@
 //! A WebSocket at the level of bytes (RFC 6455 §5.2). The rule: it sends whatever it is told, however wrong, and
 //! reads what comes back frame by frame.
 
+use std::io::ErrorKind;
+
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, BytesMut};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::line::Line;
 use crate::wait;
 
 /// Any mask does; a fixed one makes a failure repeatable.
@@ -26,8 +28,9 @@ pub const PONG: u8 = 0x8a;
 /// A connection after its handshake, or before it.
 #[derive(Debug)]
 pub struct Raw {
-    stream: TcpStream,
+    stream: Line,
     read: BytesMut,
+    cut: bool,
 }
 
 /// A frame as it came.
@@ -88,14 +91,27 @@ fn header(first: u8, mask: u8, length: u64) -> Vec<u8> {
 impl Raw {
     /// Connects without sending anything.
     pub async fn connect(authority: &str) -> Result<Raw> {
-        let stream = TcpStream::connect(authority).await.context("connect")?;
-        stream.set_nodelay(true).context("set TCP_NODELAY")?;
-        Ok(Raw { stream, read: BytesMut::new() })
+        Ok(Raw::on(Line::connect(authority, None).await?))
+    }
+
+    /// A connection that was made before.
+    pub fn on(stream: Line) -> Raw {
+        Raw { stream, read: BytesMut::new(), cut: false }
+    }
+
+    /// Whether the connection ended otherwise than in order: by a reset, or without the `close_notify` of TLS.
+    pub fn was_cut(&self) -> bool {
+        self.cut
     }
 
     /// Connects, upgrades, and reads the first message, `connected`.
     pub async fn open(authority: &str) -> Result<Raw> {
-        let mut raw = Raw::connect(authority).await?;
+        Raw::open_on(Line::connect(authority, None).await?, authority).await
+    }
+
+    /// The same on a connection that was made before.
+    pub async fn open_on(stream: Line, authority: &str) -> Result<Raw> {
+        let mut raw = Raw::on(stream);
         raw.send(handshake(authority, "/analytics", "").as_bytes()).await?;
         let head = raw.head().await?;
         ensure!(head.starts_with("HTTP/1.1 101 "), "the upgrade was refused: {head}");
@@ -106,7 +122,8 @@ impl Raw {
 
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).await.context("send bytes")
+        self.stream.write_all(bytes).await.context("send bytes")?;
+        self.stream.flush().await.context("send bytes")
     }
 
     /// Reads an HTTP answer's head, status line and headers.
@@ -172,11 +189,14 @@ impl Raw {
         Ok(code)
     }
 
-    /// Reads more bytes; `false` at the end. A reset is an end: what was read before it counts.
+    /// Reads more bytes; `false` at the end. A cut is an end: what was read before it counts.
     async fn more(&mut self) -> Result<bool> {
         match self.stream.read_buf(&mut self.read).await {
             Ok(count) => Ok(count > 0),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                self.cut = true;
+                Ok(false)
+            }
             Err(error) => Err(error).context("read"),
         }
     }

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -19,6 +18,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::edge::Edge;
+use crate::line::Line;
 use crate::memory::{Counter, Memory, Shown, Shows};
 use crate::wait;
 
@@ -43,7 +43,7 @@ pub struct Dial {
 /// An open connection.
 #[derive(Debug)]
 pub struct Socket {
-    sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+    sink: SplitSink<WebSocketStream<Line>, Message>,
     shared: Arc<Mutex<Seen>>,
     reading: watch::Sender<bool>,
     reader: JoinHandle<()>,
@@ -211,12 +211,7 @@ impl Dial {
             let name = HeaderName::from_static(name);
             request.headers_mut().insert(name, HeaderValue::from_str(value).context("a header's value")?);
         }
-        let socket = TcpSocket::new_v4().context("create a socket")?;
-        if let Some(bytes) = self.receive_buffer {
-            socket.set_recv_buffer_size(bytes).context("set SO_RCVBUF")?;
-        }
-        let stream = socket.connect(authority.parse().context("the edge's address")?).await.context("connect")?;
-        stream.set_nodelay(true).context("set TCP_NODELAY")?;
+        let stream = Line::connect(authority, self.receive_buffer).await?;
         // The default read buffer (128 KiB) is a burden with many clients, and hides one that does not read.
         let config = WebSocketConfig::default().read_buffer_size(4096);
         let (stream, response) =
@@ -235,7 +230,7 @@ fn protocol(response: &Response) -> Option<String> {
 }
 
 async fn first_message(
-    source: &mut SplitStream<WebSocketStream<TcpStream>>,
+    source: &mut SplitStream<WebSocketStream<Line>>,
     mut memory: Memory,
     keep_updates: bool,
 ) -> Result<Seen> {
@@ -250,7 +245,7 @@ async fn first_message(
 }
 
 async fn read(
-    mut source: SplitStream<WebSocketStream<TcpStream>>,
+    mut source: SplitStream<WebSocketStream<Line>>,
     mut may_read: watch::Receiver<bool>,
     shared: Arc<Mutex<Seen>>,
 ) {
