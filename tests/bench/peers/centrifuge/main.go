@@ -1,7 +1,8 @@
 // Centrifugo's engine behind a minimal server: JSON over WebSocket, the memory engine, published to by HTTP in the shape of
 // Centrifugo's own batch call. The rule: as its makers recommend for many connections that mostly wait (write buffers from a
-// pool, commands off the read loop), without history, presence or compression, each client asked every 30 seconds whether it
-// is there, and messages sent as soon as they come.
+// pool, commands off the read loop, messages gathered for a millisecond by a timer instead of a goroutine, which was also
+// faster here than sending each at once), without history, presence or compression, each client asked every 30 seconds
+// whether it is there.
 package main
 
 import (
@@ -33,7 +34,11 @@ func main() {
 		log.Fatal(err)
 	}
 	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}}, nil
+		return centrifuge.ConnectReply{
+			Credentials:    &centrifuge.Credentials{},
+			WriteDelay:     time.Millisecond,
+			WriteWithTimer: true,
+		}, nil
 	})
 	node.OnConnect(func(client *centrifuge.Client) {
 		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, answer centrifuge.SubscribeCallback) {

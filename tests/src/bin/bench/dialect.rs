@@ -2,6 +2,7 @@
 //! whatever a server says that is neither understood nor expected is an error, never skipped.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -99,6 +100,15 @@ impl Dialect {
             // The upgrade is answered once the subscription is in force.
             Dialect::Nchan => 0,
             Dialect::Centrifuge => ids,
+        }
+    }
+
+    /// How long after its subscription a subscriber may still be greeted.
+    pub(crate) fn greeted_within(self) -> Duration {
+        match self {
+            // It asks each new client after 2 s, whatever it is told, to know how far away it is.
+            Dialect::Nats => Duration::from_secs(3),
+            Dialect::Edge | Dialect::Nchan | Dialect::Centrifuge => Duration::ZERO,
         }
     }
 

@@ -24,6 +24,12 @@ pub(crate) enum Pace {
     Apart { longest: Duration, updates: u64 },
 }
 
+/// What comes before: it creates the counters, lets buffers grow as far as they will, and meets compilers that wait for work.
+const WARM_UP: Pace = Pace::Apart { longest: Duration::ZERO, updates: 5 };
+
+/// A server is at rest when it used less than a fiftieth of this much CPU time in this long.
+const CALM: Duration = Duration::from_millis(500);
+
 /// One measurement.
 pub(crate) struct Measured {
     pub(crate) updates_per_second: f64,
@@ -63,8 +69,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Connects so many subscribers, each to so many topics, and sends the first updates, which create the counters and
-    /// warm every path.
+    /// Connects so many subscribers, each to so many topics, and sends the first updates.
     pub(crate) fn begin(
         server: &'a Server,
         mut swarm: Swarm,
@@ -76,11 +81,37 @@ impl<'a> Run<'a> {
         let topics: Vec<u32> = (0..u32::try_from(topics)?).collect();
         swarm.grow(subscribers, HANDSHAKES, &mut |_| topics.clone())?;
         let mut run = Run { server, swarm, publisher, subscribers, topics };
-        let warm_up = Pace::Apart { longest: Duration::ZERO, updates: 1 };
-        if let Some(reason) = run.at(warm_up)?.failed {
-            bail!("the first update did not reach everyone: {reason}");
+        run.wait(server.front().dialect.greeted_within())?;
+        if let Some(reason) = run.at(WARM_UP)?.failed {
+            bail!("the first updates did not reach everyone: {reason}");
         }
+        run.calm()?;
         Ok(run)
+    }
+
+    /// Waits until the server has done what connecting and the first updates left it to do. If it never rests, that is how
+    /// it is idle.
+    fn calm(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < STALLED {
+            let cpu = self.server.cpu()?;
+            self.wait(CALM)?;
+            if self.server.cpu()? - cpu < CALM / 50 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what comes meanwhile.
+    fn wait(&mut self, during: Duration) -> Result<()> {
+        let end = Instant::now() + during;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.swarm.turn(left)? {
+                self.publisher.settle()?;
+            }
+        }
+        Ok(())
     }
 
     /// What updates other topics meanwhile.
