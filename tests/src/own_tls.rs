@@ -1,7 +1,8 @@
 //! A host that ends TLS under Pingora's HTTP. The rule: to the edge its stream is of a type that it cannot take apart.
 //!
 //! It is a stream of the test's own, which every build has; with the feature `pingora-tls` it is that of Pingora's TLS
-//! listeners. The feature is off by default, for it would put Pingora's TLS into every program of the workspace.
+//! listeners: `cargo test --workspace --features analytics-tests/pingora-tls --test it -- bridge::`. The feature is off by
+//! default, for it would put Pingora's TLS, and the cryptography that it chooses, into every program of the workspace.
 
 use std::net::TcpListener as StdListener;
 use std::os::fd::AsRawFd;
