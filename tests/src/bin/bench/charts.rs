@@ -80,9 +80,9 @@ const FLOOR: RGBColor = RGBColor(0x8C, 0x8C, 0x8C);
 const OURS: RGBColor = RGBColor(0x2F, 0x81, 0xF7);
 const OTHERS: RGBColor = RGBColor(0xC9, 0x7A, 0x16);
 
-const WIDTH: u32 = 860;
+const WIDTH: u32 = 920;
 const BAR: u32 = 34;
-const NAMES: u32 = 230;
+const NAMES: u32 = 270;
 
 impl Chart {
     /// The picture as SVG, or `None` of nothing.
@@ -104,6 +104,8 @@ impl Chart {
         let mut chart = ChartBuilder::on(&root)
             .caption(self.title, text(20))
             .margin(10)
+            // Half of the last figure on the axis stands beyond it.
+            .margin_right(40)
             .x_label_area_size(50)
             .y_label_area_size(NAMES)
             // Room at the right for the figure beside the longest bar; the last of the places is included.
@@ -139,12 +141,12 @@ impl Chart {
                 _ => OTHERS,
             };
             let ends = [(0.0, SegmentValue::Exact(place)), (middle, SegmentValue::Exact(place + 1))];
-            let mut bar = Rectangle::new(ends, colour.filled());
+            let mut bar = Rectangle::new(ends, colour.mix(0.6).filled());
             bar.set_margin(5, 5, 0, 0);
             chart.draw_series([bar])?;
             let (low, high) = rounds.iter().fold((middle, middle), |(low, high), at| (low.min(*at), high.max(*at)));
             let at = |figure| (figure, SegmentValue::CenterOf(place));
-            chart.draw_series([PathElement::new([at(low), at(high)], TEXT.stroke_width(2))])?;
+            chart.draw_series([PathElement::new([at(low), at(high)], colour.stroke_width(3))])?;
             let label = EmptyElement::at(at(high)) + Text::new(self.written(middle), (6, -7), text(16));
             chart.draw_series([label])?;
         }

@@ -152,7 +152,7 @@ impl Row {
             Row::Storm => 250,
             Row::Idle => 300,
             Row::Cost => 120,
-            Row::Slow => 80,
+            Row::Slow => 150,
             Row::Ingest => 140,
             Row::Feeds => 110,
             Row::Writes => 300,

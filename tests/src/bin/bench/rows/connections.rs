@@ -85,8 +85,8 @@ impl Bench<'_> {
     pub(crate) fn idle(&self) -> Vec<Table> {
         let (_, connections) = self.size.connections;
         let method = format!(
-            "{} connections of one topic that does not change, over {} s, in which each is asked once whether it is still \
-             there. One round: it is an average over all of them.",
+            "{} connections of one topic that does not change, over {} s; every server asks each of them every 30 s whether it \
+             is still there. One round: it is an average over all of them.",
             grouped(connections as f64),
             self.idle_for.as_secs()
         );
