@@ -144,14 +144,14 @@ impl Row {
     /// else.
     fn expected(self) -> Duration {
         Duration::from_secs(match self {
-            Row::Fanout => 900,
-            Row::Burst => 180,
+            Row::Fanout => 930,
+            Row::Burst => 160,
             Row::Hubs => 40,
-            Row::Many => 330,
+            Row::Many => 270,
             Row::Memory => 560,
-            Row::Storm => 250,
-            Row::Idle => 300,
-            Row::Cost => 120,
+            Row::Storm => 190,
+            Row::Idle => 290,
+            Row::Cost => 130,
             Row::Slow => 150,
             Row::Ingest => 140,
             Row::Feeds => 110,
