@@ -12,6 +12,7 @@ use analytics_tests::memory::Counter;
 use analytics_tests::raw::Raw;
 use analytics_tests::socket::{Dial, Socket};
 use analytics_tests::upstream::Upstream;
+use analytics_tests::wait;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use http::Method;
@@ -145,6 +146,43 @@ async fn a_client_that_does_not_read_is_bounded_and_catches_up() -> Result<()> {
     // Far fewer than it would have been told one by one.
     let (told, all) = (slow.seen().updates, quick.seen().updates);
     ensure!(told < all, "{told} updates to the slow client, {all} to the quick one");
+    Ok(())
+}
+
+/// Promise: what a full socket left of the last that there was to say is said when there is room, though nothing more
+/// comes that would push it.
+#[tokio::test]
+async fn the_last_of_a_snapshot_is_not_left_behind() -> Result<()> {
+    // Pings would push it too.
+    let silent = [("ANALYTICS_HEARTBEAT_INTERVAL_MS", "600000"), ("ANALYTICS_HEARTBEAT_TIMEOUT_MS", "1200000")];
+    let edge = Edge::start_tls(&[&silent[..], &[("ANALYTICS_WORKERS", "1")]].concat()).await?;
+    let ids: Vec<String> = (0..60).map(|index| format!("content {index} {}", "x".repeat(40))).collect();
+    let updates: Vec<Value> = ids.iter().map(|id| json!({"contentId": id, "field": "views", "increment": 1})).collect();
+    let reply = Api::new(edge.tls_authority()?).trigger(&json!({"updates": updates}), None).await?;
+    ensure!(reply.status == 200, "{}", reply.text());
+    // Somebody watches already, so each of the others is told by a walk of its own.
+    let mut first = by_tls(&edge).await?;
+    first.ask(&json!({"type": "subscribe", "contentIds": ids}), "subscribed").await?;
+    first.shows(&Counter::public(&ids[59]), "comments", 0).await?;
+    // Of many lengths, from what the socket takes at once to what it takes in three turns: it is cut at the end of some.
+    let mut slow = Vec::new();
+    for count in 20..=60 {
+        let dial = Dial { receive_buffer: Some(2048), ..Dial::default() };
+        let mut socket = dial.open_at(&edge.tls_authority()?).await?;
+        socket.read(false);
+        socket.send(&json!({"type": "subscribe", "contentIds": ids[..count]})).await?;
+        slow.push((count, socket));
+    }
+    wait::until("many sockets to be full", async || {
+        metric(&edge, "analytics_sockets_full_total").await.ok().filter(|full| *full >= 20)
+    })
+    .await?;
+    for (count, socket) in slow {
+        socket.read(true);
+        for id in &ids[..count] {
+            socket.shows(&Counter::public(id), "comments", 0).await.with_context(|| format!("of {count}"))?;
+        }
+    }
     Ok(())
 }
 

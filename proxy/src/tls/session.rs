@@ -50,6 +50,12 @@ impl Session {
         self.ended
     }
 
+    /// Whether it owns no buffer.
+    #[cfg(test)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.incomplete.capacity() == 0 && self.outgoing.capacity() == 0
+    }
+
     /// The names of what was agreed on: the cipher suite's and the version's.
     pub(crate) fn agreed(&self) -> Option<(String, String)> {
         let (suite, version) = (self.tls.negotiated_cipher_suite()?, self.tls.protocol_version()?);

@@ -107,3 +107,116 @@ impl AsFd for Tls {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+    use super::*;
+
+    /// A transport after its handshake, over a socket that holds little, and its peer.
+    fn open() -> (Tls, ClientConnection, UnixStream) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate with its key");
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("trust");
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+        let mut session = Session::new(Arc::new(server)).expect("a session");
+        while client.is_handshaking() || session.is_handshaking() {
+            let (mut wire, mut came) = (Vec::new(), Vec::new());
+            session.begin(&mut wire);
+            while client.wants_write() {
+                client.write_tls(&mut wire).expect("memory");
+            }
+            session.take(&mut wire, &mut came).expect("a handshake");
+            let answer = session.outgoing().to_vec();
+            session.took(answer.len());
+            let mut answer = answer.as_slice();
+            while !answer.is_empty() {
+                client.read_tls(&mut answer).expect("memory");
+                client.process_new_packets().expect("a handshake");
+            }
+        }
+        let (near, far) = UnixStream::pair().expect("sockets");
+        near.set_nonblocking(true).expect("a nonblocking socket");
+        far.set_nonblocking(true).expect("a nonblocking socket");
+        socket2::SockRef::from(&near).set_send_buffer_size(8 * 1024).expect("a small buffer");
+        (Tls::new(near.into(), session, Wire::default()), client, far)
+    }
+
+    /// Reads what one read gives, at most, and decrypts it.
+    fn read(client: &mut ClientConnection, far: &mut UnixStream, plain: &mut Vec<u8>) -> bool {
+        let mut wire = [0; 4096];
+        let Ok(count) = far.read(&mut wire) else { return false };
+        let mut wire = &wire[..count];
+        while !wire.is_empty() {
+            client.read_tls(&mut wire).expect("memory");
+            let io = client.process_new_packets().expect("every record in order");
+            let at = plain.len();
+            plain.resize(at + io.plaintext_bytes_to_read(), 0);
+            client.reader().read_exact(&mut plain[at..]).expect("what was decrypted");
+        }
+        true
+    }
+
+    #[test]
+    fn a_full_socket_costs_one_record_and_the_order_stays() {
+        let (mut tls, mut client, mut far) = open();
+        let said: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (mut at, mut heard) = (0, Vec::new());
+        while heard.len() < said.len() {
+            // Insists although the socket is full: a transport is bounded whoever calls it.
+            for _ in 0..3 {
+                let part = &said[at..(at + 40_000).min(said.len())];
+                at += match tls.send(part) {
+                    Taken::All => part.len(),
+                    Taken::Part(taken) => taken,
+                    Taken::Gone => panic!("the peer is there"),
+                };
+                assert!(tls.session.outgoing().len() <= RECORD + 64, "{}", tls.session.outgoing().len());
+            }
+            // The peer makes room, of which the next call is the first to know.
+            assert!(read(&mut client, &mut far, &mut heard) || at == said.len());
+            if at == said.len() {
+                assert_ne!(tls.flush(), Taken::Gone);
+            }
+            assert_eq!(heard, said[..heard.len()]);
+        }
+        assert!(!tls.holds_output());
+    }
+
+    #[test]
+    fn a_message_that_comes_byte_by_byte_leaves_no_buffer() {
+        let (mut tls, mut client, mut far) = open();
+        client.writer().write_all(b"one message").expect("memory");
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).expect("memory");
+        let mut input = Vec::new();
+        for byte in wire {
+            assert_eq!(input, b"");
+            far.write_all(&[byte]).expect("room");
+            assert_eq!(tls.receive(&mut input), Received::Open);
+        }
+        assert_eq!(input, b"one message");
+        assert!(tls.session.is_bare());
+    }
+}
