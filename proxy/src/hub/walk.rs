@@ -141,7 +141,9 @@ impl Hub {
                 // The counter that was cut is finished from the rest, so that every write, however small, gets on.
                 let cut = self.marks.partition_point(|mark| mark.end < taken.max(1));
                 let mark = self.marks[cut];
-                connection.count_frames(self.marks[..=cut].iter().map(|mark| mark.frames).sum());
+                let frames: u32 = self.marks[..=cut].iter().map(|mark| mark.frames).sum();
+                connection.count_frames(frames);
+                self.settings.metrics.frames_out.inc_by(frames.into());
                 connection.cursor = mark.cursor;
                 connection.told = mark.told;
                 let rest = self.out[taken..mark.end].to_vec();
