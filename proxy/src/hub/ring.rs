@@ -57,6 +57,8 @@ impl Ring {
         sends: impl Iterator<Item = (u32, BorrowedFd<'a>, &'a [u8])>,
     ) -> &[(u32, Taken)] {
         self.taken.clear();
+        // Unwinding would end what the kernel may still borrow.
+        let guard = super::AbortOnPanic;
         let mut under_way = 0;
         for (key, socket, bytes) in sends {
             self.push(&entry(key, socket.as_raw_fd(), bytes));
@@ -78,13 +80,14 @@ impl Ring {
                 }
             }
         }
+        std::mem::forget(guard);
         &self.taken
     }
 
     #[expect(unsafe_code, reason = "the kernel is given addresses")]
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: the bytes and the socket that the entry names are borrowed by `send_all`, which does not return before the
-        // kernel has completed every entry; should it unwind, the process ends with its hub.
+        // kernel has completed every entry; should it unwind, its guard ends the process.
         let pushed = unsafe { self.ring.submission().push(entry) };
         // As many places as a batch may have entries, and all are empty before it.
         assert!(pushed.is_ok(), "a batch larger than the ring");
