@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! takeover ──Mailbox──▶ adopt ─▶ Connection ─▶ session (messages) ─▶ Topics (who watches what)
-//! feed ─────ring──────▶ flush (merge, mark, deliver) ─▶ sockets
+//! feed ─────ring──────▶ flush (merge, mark) ─▶ deliver ─▶ sockets
 //!                       walk  (snapshot, conflation, catch-up) ─▶ sockets that are behind
 //!                       sweep (tokens, heartbeats, lingering)   drain (the end)
 //! ```
