@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The deadline of every wait: far beyond what a loaded machine needs, so that reaching it means a fault.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// Between two looks at a condition.
 const INTERVAL: Duration = Duration::from_millis(5);
