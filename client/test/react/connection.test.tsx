@@ -81,7 +81,7 @@ describe('the end', () => {
     const wrapper = providing(client)
     const one = render(<Views id="a" />, { wrapper })
     const two = render(<Views id="a" />, { wrapper })
-    await until(() => edge.open.length === 1)
+    await until(() => edge.open[0]?.ids.join() === 'a')
     one.unmount()
     expect(await letGo(client, edge)).toEqual([])
     expect(edge.open[0]?.ids).toEqual(['a'])
