@@ -16,7 +16,7 @@ use analytics_shared::{Code, Failure};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{IO, Stream};
+use pingora::protocols::{IO, SocketDigest, Stream};
 use pingora::proxy::Session as HttpSession;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -74,20 +74,21 @@ pub(crate) async fn take(session: &mut HttpSession, stall: Duration) -> pingora:
     let (mut stream, read_too_much) = real.finish().await?.ok_or_else(lost)?.into_parts();
     let failed = |error| pingora::Error::because(pingora::ErrorType::InternalError, "no descriptor is left", error);
     let mut early = read_too_much.map(Vec::from).unwrap_or_default();
-    let socket = duplicate(stream.id());
-    if let Ok(socket) = &socket {
-        prepare(socket);
-    }
     if !is_direct(stream.as_ref()) {
+        if has_its_socket(stream.as_ref()) {
+            prepare(&duplicate(stream.id()).map_err(failed)?);
+        }
         let socket = bridge::over(stream, stall).map_err(failed)?;
         return Ok(Taken { socket, session: None, early });
     }
+    let socket = duplicate(stream.id()).map_err(failed)?;
+    prepare(&socket);
     read_buffered(&mut stream, &mut early)?;
     let session = stream.into_any().downcast::<EdgeStream>().ok().and_then(|stream| stream.into_session());
     if session.as_ref().is_some_and(Session::has_ended) {
         return Err(lost());
     }
-    Ok(Taken { socket: socket.map_err(failed)?, session: session.map(Box::new), early })
+    Ok(Taken { socket, session: session.map(Box::new), early })
 }
 
 /// A socket that says soon that it takes no more, and sends at once what it took.
@@ -118,7 +119,12 @@ fn read_buffered(stream: &mut Stream, early: &mut Vec<u8>) -> pingora::Result<()
         match Pin::new(&mut *stream).poll_read(&mut context, &mut read) {
             Poll::Ready(Ok(())) if !read.filled().is_empty() => early.extend_from_slice(read.filled()),
             // Nothing more for now, or the end, which the hub will see for itself.
-            _ => return Ok(()),
+            Poll::Ready(Ok(())) | Poll::Pending => return Ok(()),
+            // What was decrypted before it may be lost, and a session that failed must not be used again.
+            Poll::Ready(Err(error)) => {
+                let text = "the connection failed in its handshake";
+                return Err(pingora::Error::because(pingora::ErrorType::ConnectionClosed, text, error));
+            }
         }
         if early.len() > MAX_EARLY {
             let text = "too much came before the handshake's answer";
@@ -133,13 +139,19 @@ fn is_direct(stream: &dyn IO) -> bool {
     any.is::<EdgeStream>() || any.is::<TcpStream>()
 }
 
+/// Whether the number that a host's stream is known by is that of the socket under it. A stream may answer any number; that
+/// of Pingora's own TLS is a socket whose peer is the one that the stream was accepted from.
+fn has_its_socket(stream: &dyn IO) -> bool {
+    let digest = stream.get_socket_digest();
+    let peer = digest.as_ref().and_then(|digest| digest.peer_addr()).and_then(|peer| peer.as_inet());
+    let found = SocketDigest::from_raw_fd(stream.id());
+    peer.is_some() && found.peer_addr().and_then(|peer| peer.as_inet()) == peer
+}
+
 #[expect(unsafe_code, reason = "Pingora names a stream's descriptor by its number only")]
 fn duplicate(descriptor: i32) -> std::io::Result<OwnedFd> {
-    if descriptor < 0 {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: the number is that of the open socket under the stream it was just asked of, and the stream outlives this
-    // call, which does nothing but duplicate.
+    // SAFETY: the number is that of the open socket under the stream it was just asked of, which is of a kind that is known
+    // or was looked at by `has_its_socket`; and the stream outlives this call, which does nothing but duplicate.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     borrowed.try_clone_to_owned()
 }

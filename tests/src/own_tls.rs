@@ -71,7 +71,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service for OwnTls<A> {
             tokio::spawn(async move {
                 // A client that fails ends its own connection only.
                 let Ok(tls) = acceptor.accept(tcp).await else { return };
-                let mut session = ServerSession::new_http1(Box::new(HostStream(tls)));
+                let digest = Arc::new(SocketDigest::from_raw_fd(tls.get_ref().0.as_raw_fd()));
+                let mut session = ServerSession::new_http1(Box::new(HostStream(tls, digest)));
                 session.set_keepalive(Some(60));
                 // One request, or a connection that is taken over: enough for what a test asks.
                 app.process_new_http(session, &shutdown).await;
@@ -84,9 +85,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service for OwnTls<A> {
     }
 }
 
-/// The host's stream.
+/// The host's stream, which tells of the socket under it as Pingora's own does.
 #[derive(Debug)]
-struct HostStream(TlsStream<TcpStream>);
+struct HostStream(TlsStream<TcpStream>, Arc<SocketDigest>);
 
 impl AsyncRead for HostStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -136,7 +137,7 @@ impl GetProxyDigest for HostStream {
 
 impl GetSocketDigest for HostStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
+        Some(self.1.clone())
     }
 }
 

@@ -137,3 +137,30 @@ async fn the_end_of_tls_is_the_end_of_the_connection() -> Result<()> {
     staying.until("\"pong\"").await?;
     Ok(())
 }
+
+/// Promise: what breaks TLS in one piece with the upgrade, behind more than one read takes, ends that connection and nothing
+/// else.
+#[tokio::test]
+async fn what_breaks_tls_with_the_handshake_ends_it_alone() -> Result<()> {
+    let mut edge = Edge::start_tls(&[]).await?;
+    let authority = edge.tls_authority()?;
+    let mut broken = TlsClient::connect(&authority, edge.certificate()?.client()?).await?;
+    broken.shake_hands().await?;
+    let ping = masked(TEXT, PING_MESSAGE);
+    let upgrade = handshake(&authority, "/analytics", "").into_bytes();
+    let early = [upgrade, ping.repeat(600)].concat();
+    let mut wire = broken.records(early.chunks(1000))?;
+    // A record that no key opens.
+    wire.extend([23, 3, 3, 0, 32]);
+    wire.extend([7; 32]);
+    broken.send(&wire).await?;
+    ensure!(!broken.ends_in_order().await?, "a broken connection ended in order");
+
+    let mut other = open(&mut edge).await?;
+    let wire = other.records([ping.as_slice()])?;
+    other.send(&wire).await?;
+    other.until("\"pong\"").await?;
+    let panicked = edge.log().tail(usize::MAX).into_iter().find(|line| line.contains("panicked"));
+    ensure!(panicked.is_none(), "{panicked:?}");
+    Ok(())
+}
