@@ -81,7 +81,10 @@ impl Hub {
     pub(super) fn block(&mut self, place: u32, rest: &[u8]) {
         let delivered = self.flush.delivered();
         let connection = &mut self.connections[place];
-        connection.blocked = true;
+        // It may be full a second time before it had room for all: of what it is told in its end, say.
+        if !std::mem::replace(&mut connection.blocked, true) {
+            self.settings.metrics.blocked.inc();
+        }
         if !rest.is_empty() {
             connection.output = Some(Box::new(Pending { bytes: rest.to_vec(), sent: 0 }));
         }
@@ -89,7 +92,6 @@ impl Hub {
             connection.start_walk(delivered);
         }
         let closing = connection.phase == Phase::Closing;
-        self.settings.metrics.blocked.inc();
         self.poll_for(place, closing, true);
     }
 

@@ -5,7 +5,8 @@
 //! There are two lanes, each in the order in which its items came: one for items of weight 1, the calls of pages and small
 //! servers, and one for heavier items. The heavy lane may fill half of the queue, so that there is room for a light item
 //! however many heavy ones come; and each lane gets half of what the consumer takes at once, or what the other leaves. A
-//! light item is therefore taken with the next batch unless half a batch of light ones is before it.
+//! light item is therefore taken with the next batch, or the one after a call that is heavier than half a batch, unless half
+//! a batch of light ones is before it.
 //!
 //! Items of different lanes may overtake each other. Nobody is promised an order of calls that are under way at once.
 
