@@ -87,12 +87,13 @@ const NAMES: u32 = 270;
 impl Chart {
     /// The picture as SVG, or `None` of nothing.
     pub(crate) fn draw(&self, figures: &Figures) -> Result<Option<String>> {
-        let bars = figures.of(self.measure);
+        let measured = figures.of(self.measure).iter().filter(|(_, rounds)| !rounds.is_empty());
+        let bars: Vec<_> = measured.cloned().collect();
         if bars.is_empty() {
             return Ok(None);
         }
         let mut svg = String::new();
-        self.draw_into(&mut svg, bars).map_err(|error| anyhow!("drawing {}: {error}", self.name))?;
+        self.draw_into(&mut svg, &bars).map_err(|error| anyhow!("drawing {}: {error}", self.name))?;
         Ok(Some(svg))
     }
 
@@ -176,6 +177,7 @@ mod tests {
         for text in ["floor", "edge &lt;plain&gt;", "504 320", "460 970", "CPU time"] {
             assert!(svg.contains(text), "{text} in {svg}");
         }
+        figures.lack(CHARTS[1].measure, "edge");
         assert!(CHARTS[1].draw(&figures).expect("drawn").is_none(), "nothing was measured");
     }
 }

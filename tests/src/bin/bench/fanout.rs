@@ -140,6 +140,7 @@ impl<'a> Run<'a> {
         let mut sent = 0;
         let mut seen = (0, Instant::now());
         let mut pause: Option<Instant> = None;
+        let mut stalled = None;
         loop {
             let now = Instant::now();
             let frames = self.swarm.delivery().frames();
@@ -171,6 +172,7 @@ impl<'a> Run<'a> {
                 seen = (frames, now);
             }
             if seen.1.elapsed() > STALLED {
+                stalled = Some("what was due did not come, or an update was not acknowledged".to_owned());
                 break;
             }
             let until_due = due.saturating_duration_since(Instant::now());
@@ -185,7 +187,8 @@ impl<'a> Run<'a> {
         let counts_delays_only = matches!(pace, Pace::Apart { .. });
         let too_little = "too little was measured: the server used no CPU time that the kernel counts";
         ensure!(cpu > 0.0 || counts_delays_only, "{too_little}");
-        let failed = self.swarm.shortfall(self.publisher.values(), true);
+        // What is short says more than that something was.
+        let failed = self.swarm.shortfall(self.publisher.values(), true).or(stalled);
         let frame_bytes = self.swarm.frame_bytes();
         let delivery = self.swarm.delivery();
         Ok(Measured {

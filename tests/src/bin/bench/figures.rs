@@ -1,5 +1,5 @@
-//! What a run measured, as far as targets and charts are made of it. The rule: only what was measured completely is in
-//! here, round by round; what is not in here was not measured.
+//! What a run measured, as far as targets and charts are made of it. The rule: only what was measured completely has figures
+//! in here, round by round; what was tried and failed is named without any, so that nobody takes the rest for all.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(crate) enum Measure {
 }
 
 /// Figures by measure, then by who was measured, in the order in which they were noted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Figures(BTreeMap<Measure, Vec<(String, Vec<f64>)>>);
 
 impl Figures {
@@ -44,7 +44,12 @@ impl Figures {
         self.0.entry(measure).or_default().push((who.to_owned(), rounds.into_iter().collect()));
     }
 
-    /// Everyone of whom this was measured.
+    /// Says that this was to be measured and was not.
+    pub(crate) fn lack(&mut self, measure: Measure, who: &str) {
+        self.note(measure, who, []);
+    }
+
+    /// Everyone of whom this was to be measured.
     pub(crate) fn of(&self, measure: Measure) -> &[(String, Vec<f64>)] {
         self.0.get(&measure).map_or(&[], Vec::as_slice)
     }
@@ -53,6 +58,12 @@ impl Figures {
     pub(crate) fn median(&self, measure: Measure, who: &str) -> Option<f64> {
         let (_, rounds) = self.of(measure).iter().find(|(name, _)| name == who)?;
         (!rounds.is_empty()).then(|| median(rounds.iter().copied()))
+    }
+
+    /// The median of each of whom this was to be measured; `None` if one is missing, or all.
+    pub(crate) fn medians(&self, measure: Measure) -> Option<Vec<(&str, f64)>> {
+        let all = self.of(measure).iter().map(|(name, _)| Some((name.as_str(), self.median(measure, name)?)));
+        all.collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
     }
 }
 
@@ -67,5 +78,9 @@ mod tests {
         assert_eq!(figures.median(Measure::Posts, "edge"), Some(2.0));
         assert_eq!(figures.median(Measure::Posts, "floor"), None);
         assert!(figures.of(Measure::FanoutRate).is_empty());
+        assert_eq!(figures.medians(Measure::FanoutRate), None);
+        assert_eq!(figures.medians(Measure::Posts), Some(vec![("edge", 2.0)]));
+        figures.lack(Measure::Posts, "ws");
+        assert_eq!(figures.medians(Measure::Posts), None, "one of them is missing");
     }
 }

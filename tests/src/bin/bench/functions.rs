@@ -47,7 +47,11 @@ impl Bench<'_> {
         for name in ["trigger-update", "stream-relay"] {
             match self.function(name, kept) {
                 Ok(cells) => table.row(cells),
-                Err(error) => table.failed(name, &told_of(&error)),
+                Err(error) => {
+                    kept.lack(Measure::ZippedMegabytes, name);
+                    kept.lack(Measure::StartMillis, name);
+                    table.failed(name, &told_of(&error));
+                }
             }
         }
         table

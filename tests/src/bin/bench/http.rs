@@ -96,9 +96,10 @@ pub(crate) fn post(host: SocketAddr, path: &str, headers: &str, body: &str) -> V
     .into_bytes()
 }
 
-/// A `GET` of one content's counters.
-pub(crate) fn get_content(host: SocketAddr, id: &str) -> Vec<u8> {
-    format!("GET /api/analytics/content?id={id} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+/// A `GET` of the counters of some contents, whose ids need no escaping.
+pub(crate) fn get_content(host: SocketAddr, ids: &[String]) -> Vec<u8> {
+    let ids = ids.join("&id=");
+    format!("GET /api/analytics/content?id={ids} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
 }
 
 /// Whether `/ready` is answered with 200.

@@ -33,10 +33,10 @@ pub(crate) struct Crowd {
 /// One measurement.
 pub(crate) struct Measured {
     pub(crate) updates_per_second: f64,
-    /// Frames due per second of the server's CPU time: one for each update and connection that watches its id, whether it
-    /// came or a newer value came in its place.
-    pub(crate) due_per_cpu_second: f64,
-    /// Frames that came for each that was due.
+    /// Frames that came per second of the server's CPU time.
+    pub(crate) frames_per_cpu_second: f64,
+    /// Frames that came for each that was due: one for each update and connection that watches its id, in whose place a newer
+    /// value may have come.
     pub(crate) delivered: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -133,7 +133,8 @@ impl Run {
                 seen.1 = now;
             }
             if silent > STALLED {
-                break;
+                let short = self.swarm.shortfall(self.publisher.values(), false);
+                bail!(short.unwrap_or_else(|| "an update was not acknowledged".to_owned()));
             }
             self.turn(due.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), SILENCE))?;
         }
@@ -146,7 +147,7 @@ impl Run {
         let delivery = self.swarm.delivery();
         Ok(Measured {
             updates_per_second: (sent * together as u64) as f64 / elapsed,
-            due_per_cpu_second: expected as f64 / cpu,
+            frames_per_cpu_second: delivery.frames() as f64 / cpu,
             delivered: delivery.frames() as f64 / expected as f64,
             p50_ms: delivery.delays().milliseconds(0.50),
             p99_ms: delivery.delays().milliseconds(0.99),

@@ -1,7 +1,7 @@
 //! One subscriber: how far it is, and what it has. The rule: it holds what it was told last of each topic, and nothing that
 //! grows with what it is told.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::dialect::{Dialect, Heard};
 use crate::link::Link;
@@ -16,7 +16,7 @@ pub(crate) struct Subscriber {
     held: Vec<u8>,
     /// The beginning of a message whose end is in a later frame.
     cut: Vec<u8>,
-    /// Updates since the measurement began.
+    /// New values since the measurement began.
     pub(crate) updates: u64,
 }
 
@@ -136,10 +136,12 @@ impl Subscriber {
                     Err(_) => bail!("a subscriber was told what it did not ask for: {update:?}"),
                 },
             };
-            topics[at].value = update.value;
+            let last = std::mem::replace(&mut topics[at].value, update.value);
+            ensure!(update.value >= last, "a subscriber was told {update:?} after {last}");
+            // One that is told twice must not make up for one that is left out.
+            self.updates += u64::from(update.value > last);
             next = at + 1;
         }
-        self.updates += updates.len() as u64;
         Ok(())
     }
 }

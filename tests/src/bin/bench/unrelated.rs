@@ -27,7 +27,7 @@ pub(crate) enum Others {
 
 /// The server counts as idle when it used less than this share of a core for [`QUIET`].
 const REST: f64 = 0.1;
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(3);
 /// Many subscriptions are read from the store for a while.
 const REST_WITHIN: Duration = Duration::from_secs(60);
 

@@ -69,12 +69,11 @@ pub(crate) fn is(payload: &[u8], kind: &str) -> bool {
     contains(payload, format!("\"type\":\"{kind}\"").as_bytes())
 }
 
-/// The first whole number under a key of a flat JSON text without blanks, as the edge writes it.
-pub(crate) fn number(json: &[u8], key: &str) -> Option<u64> {
-    let key = format!("\"{key}\":");
-    let at = json.windows(key.len()).position(|window| window == key.as_bytes())? + key.len();
-    let digits: Vec<u8> = json[at..].iter().copied().take_while(u8::is_ascii_digit).collect();
-    std::str::from_utf8(&digits).ok()?.parse().ok()
+/// The whole numbers under a key of a JSON text without blanks, one after another.
+pub(crate) fn numbers(json: &[u8], key: &str) -> Vec<u64> {
+    let (json, key) = (String::from_utf8_lossy(json), format!("\"{key}\":"));
+    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+    json.match_indices(&key).filter_map(|(at, _)| digits(&json[at + key.len()..]).parse().ok()).collect()
 }
 
 /// Whether `needle` occurs.
@@ -106,5 +105,12 @@ mod tests {
         let plain: Vec<u8> =
             frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         assert_eq!(plain, b"{\"type\":\"ping\"}");
+    }
+
+    #[test]
+    fn every_number_under_a_key_is_read() {
+        let json = br#"{"content":[{"views":1,"likes":7},{"views":20,"likes":0}],"reviews":3}"#;
+        assert_eq!(numbers(json, "views"), [1, 20]);
+        assert_eq!(numbers(br#"{"views":-1}"#, "views"), [0; 0]);
     }
 }

@@ -17,19 +17,20 @@ impl Bench<'_> {
         let charts: [&[Measure]; 3] = [&[Measure::SharedBytes], &[Measure::SpreadBytes], &[Measure::OwnBytes]];
         let contenders = self.servers();
         let mut tables = Vec::new();
+        // Each takes long.
+        let rounds = self.rounds.min(2);
         for (index, ((name, topics, measure), charts)) in variants.into_iter().zip(charts).enumerate() {
             self.progress.part(index, variants.len());
             let title = format!("Memory: {name}");
             let method = format!(
                 "Slope of the resident set between {} and {} subscribed connections, each time when it has settled; all \
-                 processes of a server together, with what they share in each.",
+                 processes of a server together, with what they share in each. Rounds: {rounds}, for a slope differs \
+                 little from one to the next.",
                 grouped(from as f64),
                 grouped(to as f64)
             );
             let columns = &["row", "bytes per connection", "KiB in all at the end"];
             let mut table = Table::new(title.clone(), method, columns).with_charts(charts);
-            // A slope differs little from round to round, and takes long.
-            let rounds = self.rounds.min(2);
             let outcomes =
                 self.contest(&title, rounds, &contenders, |contender| memory::slope(contender, topics, from, to));
             for (contender, outcome) in contenders.iter().zip(outcomes) {

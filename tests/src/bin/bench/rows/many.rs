@@ -16,7 +16,7 @@ const BATCH: usize = 16;
 const COLUMNS: &[&str] = &[
     "row",
     "updates/s",
-    "frames due per server-CPU-s",
+    "frames per server-CPU-s",
     "frames per frame due",
     "p50 ms",
     "p99 ms",
@@ -66,7 +66,7 @@ fn cells(name: String, rounds: &[Vec<Measured>], pace: usize) -> Vec<String> {
     vec![
         name,
         format!("{:.1}", middle(|m| m.updates_per_second)),
-        grouped_with_range(&of(|m| m.due_per_cpu_second)),
+        grouped_with_range(&of(|m| m.frames_per_cpu_second)),
         format!("{:.2}", middle(|m| m.delivered)),
         format!("{:.2}", middle(|m| m.p50_ms)),
         format!("{:.2}", middle(|m| m.p99_ms)),

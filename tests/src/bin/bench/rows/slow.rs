@@ -44,13 +44,17 @@ impl Bench<'_> {
                 match at_pace(outcome, index) {
                     Ok(measured) => {
                         let beside = Beside::of(&measured, none.as_deref().unwrap_or_default());
-                        if *count > 0 && !beside.costs.is_empty() {
+                        if *count > 0 {
                             kept.note(Measure::SlowCostRatio, pace, beside.costs.iter().copied());
                             kept.note(Measure::SlowDelayRatio, pace, beside.delays.iter().copied());
                         }
                         table.row(beside.cells(name, &measured));
                     }
-                    Err(gap) => gap.tell(&mut table, &name),
+                    Err(gap) => {
+                        kept.lack(Measure::SlowCostRatio, pace);
+                        kept.lack(Measure::SlowDelayRatio, pace);
+                        gap.tell(&mut table, &name);
+                    }
                 }
             }
         }

@@ -45,7 +45,7 @@ impl Bench<'_> {
                     let costs = cost(rounds);
                     let ratio = first.as_deref().map(|first| ratios(&costs, first)).unwrap_or_default();
                     kept.note(Measure::UpdateCost, name, costs.iter().copied());
-                    if index > 0 && !ratio.is_empty() {
+                    if index > 0 {
                         kept.note(Measure::UpdateCostRatio, name, ratio.iter().copied());
                     }
                     table.row(vec![
@@ -56,7 +56,10 @@ impl Bench<'_> {
                         format!("{:.2}", median(rounds.iter().map(|measured| measured.idle_percent))),
                     ]);
                 }
-                Err(gap) => gap.tell(&mut table, name),
+                Err(gap) => {
+                    kept.lack(Measure::UpdateCostRatio, name);
+                    gap.tell(&mut table, name);
+                }
             }
         }
         vec![table]
