@@ -16,8 +16,8 @@ use anyhow::{Context, Result};
 use scene::Scene;
 
 /// Parts over a database that may be killed, and the hop before it that lets it answer only what is in its files.
-async fn own_database() -> Result<(Parts, FaultHop)> {
-    let database = Database::own().await?;
+async fn settled_database() -> Result<(Parts, FaultHop)> {
+    let database = Database::start().await?;
     let hop = FaultHop::start(database.port()).await?;
     hop.settle_writes();
     let port = hop.port();
@@ -38,7 +38,7 @@ async fn a_killed_proxy_costs_nothing_and_its_viewers_come_back() -> Result<()> 
 /// It is killed with many changes in hand that the log did not take: its place must still be before them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_relay_goes_on_where_it_was() -> Result<()> {
-    let database = Database::shared().await?;
+    let database = Database::start().await?;
     let hop = FaultHop::start(database.port()).await?;
     let mut scene = Scene::of(Parts { streams: hop.port(), ..Parts::over(database) }).await?;
     scene.answered(20).await?;
@@ -56,7 +56,7 @@ async fn a_killed_relay_goes_on_where_it_was() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_relays_one_is_killed_and_the_other_goes_on() -> Result<()> {
-    let mut parts = Parts::over(Database::shared().await?);
+    let mut parts = Parts::over(Database::start().await?);
     parts.relays = 2;
     let mut scene = Scene::of(parts).await?;
     scene.answered(20).await?;
@@ -88,7 +88,7 @@ async fn a_killed_nats_server_comes_back_without_its_files() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_database_keeps_what_was_acknowledged() -> Result<()> {
-    let (parts, _hop) = own_database().await?;
+    let (parts, _hop) = settled_database().await?;
     let mut scene = Scene::of(parts).await?;
     for percent in [20, 50] {
         scene.answered(percent).await?;
@@ -134,7 +134,7 @@ async fn a_partition_between_leaf_and_hub_heals() -> Result<()> {
 /// Nothing is acknowledged while it is gone, and nothing is known of the calls that it had in hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_function_comes_back() -> Result<()> {
-    let mut scene = Scene::of(Parts { function: true, ..Parts::over(Database::shared().await?) }).await?;
+    let mut scene = Scene::of(Parts { function: true, ..Parts::over(Database::start().await?) }).await?;
     for percent in [20, 50] {
         scene.answered(percent).await?;
         let function = scene.stack.function.as_mut().context("the stack has a function")?;
@@ -147,7 +147,7 @@ async fn a_killed_function_comes_back() -> Result<()> {
 /// Everything is gone at once, as in a power cut, and comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_everything_is_killed_at_once_nothing_acknowledged_is_lost() -> Result<()> {
-    let (parts, _hop) = own_database().await?;
+    let (parts, _hop) = settled_database().await?;
     let mut scene = Scene::of(Parts { function: true, ..parts }).await?;
     scene.answered(30).await?;
     let stack = &mut scene.stack;

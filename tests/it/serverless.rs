@@ -77,5 +77,5 @@ async fn a_post_at_one_proxy_is_seen_at_both() -> Result<()> {
 /// Promise: after a replay of both files the totals are exact at both proxies, and whoever watched at either knows them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_of_both_files_is_exact_at_both_proxies() -> Result<()> {
-    Scene::whole(Parts::over(Database::own().await?)).await?.ends_well(&[0, 1]).await
+    Scene::whole(Parts::over(Database::start().await?)).await?.ends_well(&[0, 1]).await
 }

@@ -14,7 +14,7 @@ use super::scene::Scene;
 /// The relay and a proxy that reads the stream itself are told every record out of place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_come_twice_late_and_in_any_order_change_nothing() -> Result<()> {
-    let database = Database::shared().await?;
+    let database = Database::start().await?;
     let hops = [FaultHop::start(database.port()).await?, FaultHop::start(database.port()).await?];
     for (seed, hop) in hops.iter().enumerate() {
         hop.disturb_records(seed as u64);
@@ -43,7 +43,7 @@ async fn records_that_come_twice_late_and_in_any_order_change_nothing() -> Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conflicts_throttling_and_lost_answers_change_nothing() -> Result<()> {
-    let database = Database::shared().await?;
+    let database = Database::start().await?;
     let hop = FaultHop::start(database.port()).await?;
     hop.storm(
         "TransactWriteItems",
@@ -77,7 +77,7 @@ async fn conflicts_throttling_and_lost_answers_change_nothing() -> Result<()> {
 /// once, whoever repeats it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_never_comes_is_unknown_without_a_key_and_counts_once_with_one() -> Result<()> {
-    let database = Database::shared().await?;
+    let database = Database::start().await?;
     let hop = FaultHop::start(database.port()).await?;
     let stack = Stack::start(Parts { store: hop.port(), ..Parts::over(database) }).await?;
     let counter = Counter::new(Some("o"), None, "x");

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 
-use super::own_database;
+use super::settled_database;
 
 /// What an operator raises after a restore: base and versions then lie above all that was ever shown.
 const RAISED: (&str, &str) = ("ANALYTICS_STORE_EPOCH", "1");
@@ -23,7 +23,7 @@ const CONTENTS: [&str; 3] = ["counted again", "never counted again", "counted af
 /// A stack whose tables were backed up with likes of 5, 7 and none, whose viewers were then shown 25, 27 and 20, and whose
 /// files were put back since.
 async fn restored() -> Result<(Stack, FaultHop, Vec<Viewer>)> {
-    let (parts, hop) = own_database().await?;
+    let (parts, hop) = settled_database().await?;
     let mut stack = Stack::start(parts).await?;
     let mut viewers = Vec::new();
     for proxy in &stack.proxies {

@@ -40,9 +40,9 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// The usual parts over the shared database.
+    /// The usual parts.
     pub(crate) async fn start() -> Result<Scene> {
-        Scene::of(Parts::over(Database::shared().await?)).await
+        Scene::of(Parts::over(Database::start().await?)).await
     }
 
     /// Starts the parts, lets viewers watch everything, and begins to post a part of the input.

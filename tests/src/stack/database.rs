@@ -1,10 +1,11 @@
-//! The database of a stack. The rule: a test that does not harm it takes the one that all tests share, with tables of
-//! its own; one that does has a process and files of its own, and comes back at the same port.
+//! The database of a stack. The rule: each has a process and files of its own, and comes back at the same port. DynamoDB
+//! Local does everything in one thread and becomes slower by all that it holds; in one that all tests share, a replay
+//! would take a multiple of its time.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use lambda_trigger::dynamodb::DynamoClient;
 use tempfile::TempDir;
 
@@ -14,84 +15,57 @@ use crate::dynamodb_local::{self, DynamoLocal};
 /// keeps here too when it is killed.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// A DynamoDB Local.
+/// A DynamoDB Local with its files, which outlive it.
 #[derive(Debug)]
-pub enum Database {
-    /// The one that all tests share.
-    Shared(&'static DynamoLocal),
-    /// One with files of its own.
-    Own(Files),
-}
-
-/// A server with its files, which outlive it.
-#[derive(Debug)]
-pub struct Files {
+pub struct Database {
     directory: TempDir,
     port: u16,
     server: Option<DynamoLocal>,
 }
 
 impl Database {
-    /// The shared one.
-    pub async fn shared() -> Result<Database> {
-        Ok(Database::Shared(dynamodb_local::shared().await?))
-    }
-
-    /// A new one with files.
-    pub async fn own() -> Result<Database> {
+    /// Starts a new one.
+    pub async fn start() -> Result<Database> {
         let directory = directory()?;
         let server = DynamoLocal::start(Some(directory.path())).await?;
-        Ok(Database::Own(Files { directory, port: server.port(), server: Some(server) }))
+        Ok(Database { directory, port: server.port(), server: Some(server) })
     }
 
     /// Where it listens, now or when it runs.
     pub fn port(&self) -> u16 {
-        match self {
-            Database::Shared(server) => server.port(),
-            Database::Own(files) => files.port,
-        }
+        self.port
     }
 
     /// A client of it.
     pub fn client(&self) -> DynamoClient {
-        dynamodb_local::client(self.port())
+        dynamodb_local::client(self.port)
     }
 
     /// Ends its process as a crash does (SIGKILL), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
-        self.files()?.server.take().context("the database is not running")?.kill()
+        self.server.take().context("the database is not running")?.kill()
     }
 
     /// Starts it again after it was killed: same port, same files.
     pub async fn start_again(&mut self) -> Result<()> {
-        let files = self.files()?;
-        ensure!(files.server.is_none(), "the database is still running");
-        files.server = Some(DynamoLocal::start_at(files.port, Some(files.directory.path())).await?);
+        ensure!(self.server.is_none(), "the database is still running");
+        self.server = Some(DynamoLocal::start_at(self.port, Some(self.directory.path())).await?);
         Ok(())
     }
 
     /// A copy of the files of a database that does not run.
-    pub fn back_up(&mut self) -> Result<TempDir> {
-        let files = self.files()?;
-        ensure!(files.server.is_none(), "the database is still running");
+    pub fn back_up(&self) -> Result<TempDir> {
+        ensure!(self.server.is_none(), "the database is still running");
         let copy = directory()?;
-        copy_files(files.directory.path(), copy.path())?;
+        copy_files(self.directory.path(), copy.path())?;
         Ok(copy)
     }
 
     /// Puts a copy in the place of the files of a database that does not run.
     pub fn restore(&mut self, copy: TempDir) -> Result<()> {
-        let files = self.files()?;
-        ensure!(files.server.is_none(), "the database is still running");
-        files.directory = copy;
+        ensure!(self.server.is_none(), "the database is still running");
+        self.directory = copy;
         Ok(())
-    }
-
-    fn files(&mut self) -> Result<&mut Files> {
-        match self {
-            Database::Shared(_) => bail!("the shared database is not a test's to harm"),
-            Database::Own(files) => Ok(files),
-        }
     }
 }
 
