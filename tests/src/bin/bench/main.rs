@@ -34,6 +34,7 @@ mod swarm;
 mod targets;
 mod unrelated;
 mod update;
+mod versions;
 mod wire;
 mod world;
 mod zipf;
@@ -212,11 +213,12 @@ fn main() -> Result<()> {
 /// The title, the machine, and what holds for all tables.
 fn head(data: &Path, rounds: usize) -> Result<String> {
     Ok(format!(
-        "# Benchmark results\n\nWritten by `tests/bench/run`. {} The server has one core, the load generator the other. \
+        "# Benchmark results\n\nWritten by `tests/bench/run`. {} {} The server has one core, the load generator the other. \
          Rounds: {rounds}, those of what is compared in turns; figures are medians, in brackets the range. CPU time is what \
          the kernel counts for all threads of a server's processes, to the nanosecond. A row with any incomplete delivery \
          has failed.\n",
-        machine::shape(data)?
+        machine::shape(data)?,
+        versions::sentence()
     ))
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum Peer {
 const TRIES: usize = 5;
 
 /// Debian's nginx and its module.
-const NGINX: &str = "/usr/sbin/nginx";
+pub(crate) const NGINX: &str = "/usr/sbin/nginx";
 const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
 /// Where uWebSockets.js has its native parts, one for each version of Node.js that it knows.
@@ -87,7 +87,7 @@ impl Peer {
 }
 
 /// What is kept for the peers in this repository.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/peers")
 }
 
