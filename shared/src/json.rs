@@ -69,7 +69,7 @@ impl<'t> Object<'t> {
     /// A member, by a known name.
     pub(crate) fn get(&self, name: &str) -> Option<&Node<'t>> {
         debug_assert!(NAMES.contains(&name), "{name} is skipped: add it to the names");
-        self.0.iter().rfind(|(known, _)| *known == name).map(|(_, node)| node)
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, node)| node)
     }
 }
 
@@ -151,7 +151,14 @@ impl<'de> Visitor<'de> for OfNode {
         let mut known = Vec::new();
         while let Some(Name(name)) = members.next_key()? {
             match name {
-                Some(name) => known.push((name, members.next_value()?)),
+                Some(name) => {
+                    let value = members.next_value()?;
+                    // In the place of an earlier one, so that repeats take no room.
+                    match known.iter_mut().find(|(earlier, _)| *earlier == name) {
+                        Some(member) => member.1 = value,
+                        None => known.push((name, value)),
+                    }
+                }
                 None => drop(members.next_value::<IgnoredAny>()?),
             }
         }
@@ -184,7 +191,9 @@ mod tests {
 
     #[test]
     fn of_several_members_with_one_name_the_last_counts() {
-        assert_eq!(object(r#"{"type":1,"type":"b"}"#).get("type").and_then(Node::as_str), Some("b"));
+        let object = object(r#"{"type":1,"type":"b"}"#);
+        assert_eq!(object.get("type").and_then(Node::as_str), Some("b"));
+        assert_eq!(object.0.len(), 1, "the one before takes no room");
     }
 
     #[test]
