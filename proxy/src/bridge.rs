@@ -29,8 +29,8 @@ const SEND_BUFFER: usize = 8 * 1024;
 /// bridge cannot tell from the end of writing.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// A descriptor for the hub, whose bytes go to the stream and come from it. A peer that takes nothing of what was read
-/// for it in the time `stall` is given up.
+/// A descriptor for the hub, whose bytes go to the stream and come from it. A peer that does not take all of
+/// what was read for it in the time `stall` is given up.
 pub(crate) fn over(stream: Stream, stall: Duration) -> io::Result<OwnedFd> {
     let (near, far) = StdUnixStream::pair()?;
     for end in [&near, &far] {

@@ -7,6 +7,10 @@
 //!                       walk  (snapshot, conflation, catch-up) ─▶ sockets that are behind
 //!                       sweep (tokens, heartbeats, lingering)   drain (the end)
 //! ```
+//! What lies between a connection and its socket is its `transport`, plain or a TLS session; the session comes from
+//! `stream` by way of `takeover::Taken` and `Arrival`, and `adopt` puts it there. `Hub::new` opens the `Ring` by which
+//! `deliver` sends where the kernel gives io_uring.
+//!
 //! Pingora's runtimes accept in one place and schedule anywhere, hosts choose work stealing, and a runtime's
 //! shutdown drops its tasks: a hub depends on none of it. A panic here aborts the process for its supervisor: half
 //! a hub is worse than a restart.

@@ -118,7 +118,7 @@ fn read_buffered(stream: &mut Stream, early: &mut Vec<u8>) -> pingora::Result<()
         let mut read = ReadBuf::new(&mut chunk);
         match Pin::new(&mut *stream).poll_read(&mut context, &mut read) {
             Poll::Ready(Ok(())) if !read.filled().is_empty() => early.extend_from_slice(read.filled()),
-            // Nothing more for now, or the end, which the hub will see for itself.
+            // Nothing more for now, or the end: the hub reads that of a socket itself, and a session of TLS knows of its own.
             Poll::Ready(Ok(())) | Poll::Pending => return Ok(()),
             // What was decrypted before it may be lost, and a session that failed must not be used again.
             Poll::Ready(Err(error)) => {

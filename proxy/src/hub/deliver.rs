@@ -52,7 +52,7 @@ impl Hub {
                 let socket = connections[parcel.place].transport.plain()?;
                 Some((index as u32, socket, &flush.frames[parcel.start as usize..parcel.end as usize]))
             });
-        // Empty but for sockets that are full or gone, and then it allocates nothing.
+        // An empty list allocates nothing, and it is empty unless a socket is full or gone.
         let short = ring.send_all(sends).to_vec();
         short.into_iter().map(|(index, taken)| self.settle(self.flush.parcels[index as usize], taken)).sum()
     }

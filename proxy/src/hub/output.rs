@@ -9,7 +9,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 
 use super::clock::unix_millis;
-use super::connection::{Connection, Pending, Phase};
+use super::connection::{Pending, Phase};
 use super::frame::{self, Opcode};
 use super::{Hub, run};
 
@@ -33,11 +33,6 @@ impl Taken {
     }
 }
 
-/// One nonblocking send.
-pub(super) fn send(connection: &mut Connection, bytes: &[u8]) -> Taken {
-    connection.transport.send(bytes)
-}
-
 impl Hub {
     /// Sends bytes that must arrive whole: an answer to a message, a control frame.
     ///
@@ -50,7 +45,7 @@ impl Hub {
             output.bytes.extend_from_slice(bytes);
             return;
         }
-        match send(connection, bytes) {
+        match connection.transport.send(bytes) {
             Taken::All => {}
             Taken::Part(taken) => self.block(place, &bytes[taken..]),
             Taken::Gone => self.remove(place, 1006, "connection lost"),
@@ -112,7 +107,7 @@ impl Hub {
             }
         }
         if let Some(mut output) = connection.output.take() {
-            match send(connection, &output.bytes[output.sent..]) {
+            match connection.transport.send(&output.bytes[output.sent..]) {
                 Taken::All => connection.heard = now,
                 Taken::Part(taken) => {
                     if taken > 0 {

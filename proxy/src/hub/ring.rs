@@ -9,7 +9,7 @@
 //! that is still registered when it is closed does not end for its peer.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use io_uring::{IoUring, opcode, squeue, types};
@@ -20,6 +20,9 @@ use super::output::Taken;
 
 /// Sends of one batch.
 pub(super) const BATCH: usize = 256;
+
+/// What a new ring must send before it is trusted.
+static PROBE: &[u8] = b"?";
 
 /// The submissions and completions of one hub's thread.
 pub(super) struct Ring {
@@ -44,11 +47,16 @@ impl Ring {
 
     /// A ring that has proved that it sends.
     fn open() -> io::Result<Ring> {
-        let mut ring = Ring { ring: IoUring::builder().setup_single_issuer().build(BATCH as u32)?, taken: Vec::new() };
-        // That a ring can be made says little: what may be submitted is forbidden apart from it.
+        // Kernels before 6.0 do not know that one thread is all that submits.
+        let single = IoUring::builder().setup_single_issuer().build(BATCH as u32);
+        let mut ring = Ring { ring: single.or_else(|_| IoUring::new(BATCH as u32))?, taken: Vec::new() };
+        // That a ring can be made says little: to submit is forbidden apart from it, and so is each operation. What is lent
+        // here lives as long as the process, so that an error under way may be told.
         let (here, _there) = UnixStream::pair()?;
-        match ring.send_all([(0, here.as_fd(), &b"?"[..])].into_iter()) {
-            [] => Ok(ring),
+        ring.push(&entry(0, here.as_raw_fd(), PROBE));
+        let tried = ring.ring.submit_and_wait(1).map(|_| ring.ring.completion().next().map(|done| done.result()));
+        match tried? {
+            Some(sent) if sent == PROBE.len() as i32 => Ok(ring),
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
     }
@@ -90,7 +98,8 @@ impl Ring {
     #[expect(unsafe_code, reason = "the kernel is given addresses")]
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: the bytes and the socket that the entry names are borrowed by `send_all`, which does not return before the
-        // kernel has completed every entry; should it unwind, its guard ends the process.
+        // kernel has completed every entry; should it unwind, its guard ends the process. The bytes of `PROBE` are there for
+        // ever, and the kernel holds a socket that it was given by itself.
         let pushed = unsafe { self.ring.submission().push(entry) };
         // As many places as a batch may have entries, and all are empty before it.
         assert!(pushed.is_ok(), "a batch larger than the ring");
@@ -114,6 +123,7 @@ fn may_pass(error: &io::Error) -> bool {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
 
     use super::*;
 

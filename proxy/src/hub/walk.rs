@@ -11,7 +11,7 @@
 use super::Hub;
 use super::connection::{CURRENT, Phase};
 use super::flush::push_changes;
-use super::output::{Taken, send};
+use super::output::Taken;
 use super::topics::Told;
 
 /// Bytes written at once.
@@ -130,7 +130,7 @@ impl Hub {
     /// Writes what was gathered; `false` if the socket took only part of it, and the cursor is set back to there.
     fn write_walk(&mut self, place: u32) -> bool {
         let connection = &mut self.connections[place];
-        match send(connection, &self.out) {
+        match connection.transport.send(&self.out) {
             Taken::All => {
                 let frames: u32 = self.marks.iter().map(|mark| mark.frames).sum();
                 connection.count_frames(frames);
