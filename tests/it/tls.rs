@@ -110,7 +110,7 @@ async fn the_platform_learns_how_the_client_came() -> Result<()> {
 async fn a_client_that_does_not_read_is_bounded_and_catches_up() -> Result<()> {
     const IDS: usize = 400;
     const ROUNDS: u64 = 300;
-    const BOUND: u64 = 16 << 20;
+    const BOUND: u64 = 4 << 20;
     let edge = Edge::start_tls(&[("ANALYTICS_WORKERS", "1")]).await?;
     let ids: Vec<String> = (0..IDS).map(|index| format!("content {index}")).collect();
     let watch = json!({"type": "subscribe", "contentIds": ids});
@@ -145,7 +145,7 @@ async fn a_client_that_does_not_read_is_bounded_and_catches_up() -> Result<()> {
     }
     // Far fewer than it would have been told one by one.
     let (told, all) = (slow.seen().updates, quick.seen().updates);
-    ensure!(told < all, "{told} updates to the slow client, {all} to the quick one");
+    ensure!(told < all / 2, "{told} updates to the slow client, {all} to the quick one");
     Ok(())
 }
 

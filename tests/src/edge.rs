@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::api::Api;
 use crate::certificate::Certificate;
 use crate::http::Http;
-use crate::line;
+use crate::line::Trust;
 use crate::log::{Listening, Log};
 use crate::{token, wait};
 
@@ -36,6 +36,8 @@ pub struct Edge {
 
 #[derive(Debug)]
 struct Running {
+    /// It ends before the process, whose port is free for others then.
+    _trust: Option<Trust>,
     child: Owned,
     listening: Listening,
 }
@@ -111,10 +113,11 @@ impl Edge {
         });
         match listening.await {
             Ok(Ok(listening)) => {
-                if let (Some(tls), Some(certificate)) = (listening.tls, &self.certificate) {
-                    line::trust(tls, certificate.client()?);
-                }
-                self.running = Some(Running { child, listening });
+                let trust = match (listening.tls, &self.certificate) {
+                    (Some(tls), Some(certificate)) => Some(Trust::new(tls, certificate.client()?)),
+                    _ => None,
+                };
+                self.running = Some(Running { _trust: trust, child, listening });
                 Ok(())
             }
             Ok(Err(status)) => bail!("the process ended ({status}) instead of listening:\n{}", self.log_tail()),

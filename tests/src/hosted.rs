@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::api::Api;
 use crate::certificate::Certificate;
-use crate::line;
+use crate::line::Trust;
 use crate::own_tls;
 use crate::socket::{Dial, Socket};
 use crate::wait;
@@ -34,6 +34,8 @@ pub struct Hosted {
     pub address: SocketAddr,
     stop: Arc<Notify>,
     server: Option<JoinHandle<()>>,
+    /// It ends before the server, whose port is free for others then.
+    trust: Option<Trust>,
 }
 
 impl Hosted {
@@ -54,8 +56,8 @@ impl Hosted {
         source: FeedSource,
         adjust: impl FnOnce(&mut EdgeConfig),
     ) -> Result<Hosted> {
-        let hosted = Hosted::start_by(Some(certificate), store, source, adjust)?;
-        line::trust(hosted.address, certificate.client()?);
+        let mut hosted = Hosted::start_by(Some(certificate), store, source, adjust)?;
+        hosted.trust = Some(Trust::new(hosted.address, certificate.client()?));
         Ok(hosted)
     }
 
@@ -85,7 +87,8 @@ impl Hosted {
             server.add_boxed_service(listener).add_dependencies(&engine);
             server.run(RunArgs { shutdown_signal: Box::new(signal) });
         });
-        Ok(Hosted { handle, address, stop, server: Some(server.context("start the server's thread")?) })
+        let server = Some(server.context("start the server's thread")?);
+        Ok(Hosted { handle, address, stop, server, trust: None })
     }
 
     /// Returns once the edge takes connections.
@@ -106,6 +109,7 @@ impl Hosted {
 
 impl Drop for Hosted {
     fn drop(&mut self) {
+        drop(self.trust.take());
         self.stop.notify_one();
         if let Some(server) = self.server.take() {
             // A panic in it has been printed.

@@ -19,10 +19,27 @@ use tokio_rustls::client::TlsStream;
 /// What is known of certificates, by `host:port`.
 static TRUSTED: Mutex<Option<HashMap<String, Arc<ClientConfig>>>> = Mutex::new(None);
 
-/// From now on connections to this authority are by TLS.
-pub fn trust(authority: SocketAddr, client: Arc<ClientConfig>) {
-    let mut trusted = TRUSTED.lock().unwrap_or_else(PoisonError::into_inner);
-    trusted.get_or_insert_default().insert(authority.to_string(), client);
+/// While this lives, connections to an authority are by TLS; afterwards its port may be another server's.
+#[derive(Debug)]
+pub struct Trust {
+    authority: String,
+}
+
+impl Trust {
+    /// From now on.
+    pub fn new(authority: SocketAddr, client: Arc<ClientConfig>) -> Trust {
+        let authority = authority.to_string();
+        let mut trusted = TRUSTED.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.get_or_insert_default().insert(authority.clone(), client);
+        Trust { authority }
+    }
+}
+
+impl Drop for Trust {
+    fn drop(&mut self) {
+        let mut trusted = TRUSTED.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.get_or_insert_default().remove(&self.authority);
+    }
 }
 
 fn trusted(authority: &str) -> Option<Arc<ClientConfig>> {

@@ -76,7 +76,7 @@ async fn a_client_that_comes_back_resumes() -> Result<()> {
 /// is cut; so is one that speaks HTTP, or nothing that is TLS. Each is counted, and others are served meanwhile.
 #[tokio::test]
 async fn a_handshake_that_drips_or_is_none_is_cut() -> Result<()> {
-    let mut edge = Edge::start_tls(&[("ANALYTICS_HANDSHAKE_TIMEOUT_MS", "1000")]).await?;
+    let mut edge = Edge::start_tls(&[("ANALYTICS_HANDSHAKE_TIMEOUT_MS", "5000")]).await?;
     let authority = edge.tls_authority()?;
     let mut neighbour = by_tls(&edge).await?;
     // Far longer than the deadline, so that each byte comes well within any time-out of a single read.
