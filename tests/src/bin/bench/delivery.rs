@@ -38,19 +38,17 @@ impl Delivery {
         self.topics[id].at.push(at);
     }
 
-    /// These updates reached one subscriber.
-    pub(crate) fn record(&mut self, updates: &[Update], now: Instant) {
-        for update in updates {
-            let Some(topic) = self.topics.get(update.id as usize) else { continue };
-            let index = update.value.checked_sub(topic.from).and_then(|index| usize::try_from(index).ok());
-            if let Some(due) = index.and_then(|index| topic.at.get(index)) {
-                self.frames += 1;
-                self.delays.add(now.saturating_duration_since(*due));
-            }
+    /// An update reached one subscriber, to whom it is news.
+    pub(crate) fn record(&mut self, update: Update, now: Instant) {
+        let Some(topic) = self.topics.get(update.id as usize) else { return };
+        let index = update.value.checked_sub(topic.from).and_then(|index| usize::try_from(index).ok());
+        if let Some(due) = index.and_then(|index| topic.at.get(index)) {
+            self.frames += 1;
+            self.delays.add(now.saturating_duration_since(*due));
         }
     }
 
-    /// Update frames received.
+    /// Update frames received; repeats do not count.
     pub(crate) fn frames(&self) -> u64 {
         self.frames
     }
@@ -92,7 +90,7 @@ mod tests {
         delivery.sent(0, start);
         delivery.sent(2, start);
         let updates = [(0, 4), (0, 5), (0, 6), (1, 1), (2, 1), (3, 1)].map(|(id, value)| Update { id, value });
-        delivery.record(&updates, start + Duration::from_millis(3));
+        updates.into_iter().for_each(|update| delivery.record(update, start + Duration::from_millis(3)));
         assert_eq!(delivery.frames(), 2, "of topic 0 the value 5, of topic 2 the value 1");
         assert!((delivery.delays().milliseconds(0.5) - 3.0).abs() < 0.01);
     }

@@ -11,6 +11,7 @@ use crate::contender::Contender;
 use crate::content_id;
 use crate::delivery::Delays;
 use crate::http::{Http, get_content, post_update};
+use crate::processes::own_cpu;
 use crate::publisher::Way;
 use crate::server::Server;
 use crate::swarm::STALLED;
@@ -18,6 +19,9 @@ use crate::wire;
 
 /// Contents read by one call afterwards: as many as the shortest limit of a request's head lets through.
 const READ: usize = 50;
+
+/// What comes before the measurement: files grow, and compilers that wait for work have some.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What the calls count.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) posts_per_cpu_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    /// CPU time of the load generator for each second of the server's.
+    pub(crate) load_share: f64,
 }
 
 struct Call {
@@ -72,11 +78,12 @@ pub(crate) fn measure(contender: Contender<'_>, load: Load, during: Duration) ->
         calls.push(Call { http, sent: Instant::now(), request: request() });
     }
 
-    let (cpu, start) = (server.cpu()?, Instant::now());
+    let mut from = Mark::here(&server, 0)?;
     for call in &mut calls {
         call.send()?;
     }
     let mut delays = Delays::new();
+    let mut warm = false;
     let mut open = in_flight;
     let mut acknowledged = 0;
     let mut events: Vec<epoll::Event> = Vec::with_capacity(256);
@@ -92,7 +99,10 @@ pub(crate) fn measure(contender: Contender<'_>, load: Load, during: Duration) ->
             ensure!(answer.status == 200, "an update was answered {} {body}", answer.status);
             delays.add(call.sent.elapsed());
             acknowledged += 1;
-            if start.elapsed() < during {
+            if !warm && from.at.elapsed() >= WARM_UP {
+                (warm, delays, from) = (true, Delays::new(), Mark::here(&server, acknowledged)?);
+            }
+            if !warm || from.at.elapsed() < during {
                 call.request = request();
                 call.send()?;
             } else {
@@ -100,8 +110,7 @@ pub(crate) fn measure(contender: Contender<'_>, load: Load, during: Duration) ->
             }
         }
     }
-    let elapsed = start.elapsed().as_secs_f64();
-    let cpu = (server.cpu()? - cpu).as_secs_f64();
+    let to = Mark::here(&server, acknowledged)?;
     match contents {
         Contents::Hot => holds_each(&server, &[content_id(0)], acknowledged)?,
         Contents::Distinct => {
@@ -109,12 +118,29 @@ pub(crate) fn measure(contender: Contender<'_>, load: Load, during: Duration) ->
             holds_each(&server, &posted, 1)?;
         }
     }
+    let posts = (to.acknowledged - from.acknowledged) as f64;
+    let cpu = (to.server - from.server).as_secs_f64();
     Ok(Measured {
-        posts_per_second: acknowledged as f64 / elapsed,
-        posts_per_cpu_second: acknowledged as f64 / cpu,
+        posts_per_second: posts / (to.at - from.at).as_secs_f64(),
+        posts_per_cpu_second: posts / cpu,
         p50_ms: delays.milliseconds(0.50),
         p99_ms: delays.milliseconds(0.99),
+        load_share: (to.load - from.load).as_secs_f64() / cpu,
     })
+}
+
+/// How far everything is at a moment.
+struct Mark {
+    at: Instant,
+    acknowledged: u64,
+    server: Duration,
+    load: Duration,
+}
+
+impl Mark {
+    fn here(server: &Server, acknowledged: u64) -> Result<Mark> {
+        Ok(Mark { at: Instant::now(), acknowledged, server: server.cpu()?, load: own_cpu()? })
+    }
 }
 
 impl Call {

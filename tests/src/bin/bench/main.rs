@@ -53,6 +53,9 @@ use crate::report::Table;
 use crate::results::Results;
 use crate::rows::{Bench, COMPLETE, QUICK, Size};
 
+/// Rounds of a complete run; one of fewer is none.
+const ROUNDS: usize = 3;
+
 /// Descriptors that are not subscribers': the server's own reserve, which is the larger.
 const RESERVED: u64 = 600;
 
@@ -178,7 +181,7 @@ fn main() -> Result<()> {
         .copied()
         .filter(|row| arguments.rows.is_empty() || arguments.rows.contains(row))
         .collect();
-    let (size, rounds, scale) = if arguments.quick { (QUICK, 1, 1) } else { (COMPLETE, 3, 3) };
+    let (size, rounds, scale) = if arguments.quick { (QUICK, 1, 1) } else { (COMPLETE, ROUNDS, 3) };
     let rounds = arguments.rounds.map_or(rounds, usize::from);
     enough_descriptors(&size)?;
     let bench = Bench {
@@ -201,7 +204,8 @@ fn main() -> Result<()> {
         results.write(&unfinished)?;
     }
     println!("{}", results.targets());
-    match arguments.results.filter(|_| !arguments.quick && arguments.rows.is_empty()) {
+    let complete = !arguments.quick && arguments.rows.is_empty() && rounds >= ROUNDS;
+    match arguments.results.filter(|_| complete) {
         Some(folder) => results.write(&folder)?,
         None => eprintln!("what was measured is in {}", unfinished.display()),
     }

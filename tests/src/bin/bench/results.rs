@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -46,6 +47,13 @@ impl Results {
     /// Writes the text to `RESULTS.md` of a folder and the pictures beside it.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let charts = folder.join(CHARTS_FOLDER);
+        // A picture of an earlier run must not stand beside this one's text.
+        match fs::remove_dir_all(&charts) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("emptying {}", charts.display()));
+            }
+            _ => {}
+        }
         fs::create_dir_all(&charts).with_context(|| format!("making {}", charts.display()))?;
         let mut text = format!("{}\n{}", self.head, self.targets());
         for table in &self.tables {

@@ -124,8 +124,14 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Notes updates in its topics, which are in the order of their ids.
-    pub(crate) fn note(&mut self, topics: &mut [Topic], updates: &[Update]) -> Result<()> {
+    /// Notes updates in its topics, which are in the order of their ids, and hands on those that are news: one that is told
+    /// twice must not make up for one that is left out.
+    pub(crate) fn note(
+        &mut self,
+        topics: &mut [Topic],
+        updates: &[Update],
+        mut news: impl FnMut(Update),
+    ) -> Result<()> {
         let mut next = 0;
         for update in updates {
             // Several at once mostly come in that order too.
@@ -138,8 +144,10 @@ impl Subscriber {
             };
             let last = std::mem::replace(&mut topics[at].value, update.value);
             ensure!(update.value >= last, "a subscriber was told {update:?} after {last}");
-            // One that is told twice must not make up for one that is left out.
-            self.updates += u64::from(update.value > last);
+            if update.value > last {
+                self.updates += 1;
+                news(*update);
+            }
             next = at + 1;
         }
         Ok(())

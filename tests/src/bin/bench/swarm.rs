@@ -220,13 +220,12 @@ impl Swarm {
         };
         let now = Instant::now();
         if bytes == self.memo.bytes && subscriber.is_between_frames() {
-            subscriber.note(&mut self.topics[own], &self.memo.updates)?;
-            self.delivery.record(&self.memo.updates, now);
-            return Ok(());
+            let delivery = &mut self.delivery;
+            return subscriber.note(&mut self.topics[own], &self.memo.updates, |update| delivery.record(update, now));
         }
         let taken = subscriber.take_in(self.front.dialect, bytes)?;
-        subscriber.note(&mut self.topics[own], &taken.updates)?;
-        self.delivery.record(&taken.updates, now);
+        let delivery = &mut self.delivery;
+        subscriber.note(&mut self.topics[own], &taken.updates, |update| delivery.record(update, now))?;
         self.pending -= usize::from(taken.confirmed);
         if taken.updates_only {
             self.memo.bytes.clear();

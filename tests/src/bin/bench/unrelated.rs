@@ -30,6 +30,8 @@ const REST: f64 = 0.1;
 const QUIET: Duration = Duration::from_secs(3);
 /// Many subscriptions are read from the store for a while.
 const REST_WITHIN: Duration = Duration::from_secs(60);
+/// How long is looked afterwards for what they should not have been told.
+const AFTERWARDS: Duration = Duration::from_millis(200);
 
 /// One measurement.
 pub(crate) struct Measured {
@@ -58,13 +60,13 @@ pub(crate) fn measure(edge: Edge<'_>, others: Others, during: Duration) -> Resul
     }
     let own = Swarm::new(server.front())?.within(|_| own_scope());
     let publisher = Publisher::connect(&server)?.within(own_scope());
+    let idle = rest(&server, &mut crowd)?;
     let mut run = Run::begin(&server, own, publisher, OWN, 1)?;
-    let idle = rest(&server)?;
     crowd.begin(&[]);
     let measured = run.at(Pace::Sustained { during })?;
     ensure!(measured.failed.is_none(), "{}", measured.failed.unwrap_or_default());
     // All that was sent to them is here by now.
-    crowd.turn(Duration::ZERO)?;
+    listen(&mut crowd, AFTERWARDS)?;
     if let Some(reason) = crowd.shortfall(&[], true) {
         anyhow::bail!("others were told something: {reason}");
     }
@@ -87,17 +89,26 @@ fn other_tenant(nth: usize) -> Scope {
 
 /// Waits until the server has done what many subscriptions left it to do, and answers what share of a core it uses then:
 /// what is watched is read again, slowly, all the time.
-fn rest(server: &Server) -> Result<f64> {
+fn rest(server: &Server, crowd: &mut Swarm) -> Result<f64> {
     let start = Instant::now();
     loop {
         let (before, from) = (server.cpu()?, Instant::now());
-        std::thread::sleep(QUIET);
+        listen(crowd, QUIET)?;
         let used = (server.cpu()? - before).as_secs_f64() / from.elapsed().as_secs_f64();
         if used < REST {
             return Ok(used);
         }
         ensure!(start.elapsed() < REST_WITHIN, "the server does not come to rest");
     }
+}
+
+/// Takes in what comes to them for so long: they are asked for signs of life now and then.
+fn listen(crowd: &mut Swarm, during: Duration) -> Result<()> {
+    let end = Instant::now() + during;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        crowd.turn(left)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

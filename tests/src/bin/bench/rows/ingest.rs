@@ -13,9 +13,9 @@ impl Bench<'_> {
     /// Durable ones, beside what Node.js does in memory.
     pub(crate) fn ingest(&self, kept: &mut Figures) -> Vec<Table> {
         let method = "Single keyless updates on keep-alive connections, each followed by the next when it is \
-                      answered, on a fresh store; on the edge answered once it is durable, on the peers counted in memory, \
+                      answered, on a fresh store, after a second of the same; on the edge answered once it is durable, on the peers counted in memory, \
                       which a crash would lose. Afterwards the store holds what was acknowledged.";
-        let columns = &["row", "POSTs/s", "POSTs per server-CPU-s", "p50 ms", "p99 ms"];
+        let columns = &["row", "POSTs/s", "POSTs per server-CPU-s", "p50 ms", "p99 ms", "load/server CPU"];
         let mut table = Table::new("Durable POSTs", method, columns).with_charts(&[Measure::Posts]);
         let edge = Contender::Edge(self.edge);
         let rows = [
@@ -58,6 +58,7 @@ impl Bench<'_> {
                     grouped(median(rounds.iter().map(|m| m.posts_per_cpu_second))),
                     format!("{:.2}", median(rounds.iter().map(|m| m.p50_ms))),
                     format!("{:.2}", median(rounds.iter().map(|m| m.p99_ms))),
+                    format!("{:.2}", median(rounds.iter().map(|m| m.load_share))),
                 ]);
             }
         }
