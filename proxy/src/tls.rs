@@ -1,5 +1,5 @@
 //! TLS of the binary's own listener: its certificate and what is offered to clients. The rule: a certificate is taken up
-//! only when it and its key are whole and belong together; until then the one before stays in use.
+//! only when it and its key are whole, belong together and are in force; until then the one before stays in use.
 
 mod session;
 
@@ -15,6 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 pub(crate) use self::session::{RECORD, Session};
 use crate::edge::EdgeHandle;
@@ -70,6 +72,9 @@ pub struct Acceptor {
 impl CertificateFiles {
     /// Reads the files.
     ///
+    /// A chain that clients refuse because of its dates is taken all the same, and said in the log: this machine's clock may
+    /// be the one that is wrong.
+    ///
     /// # Errors
     /// One cannot be read, holds nothing of its kind, or they do not belong together.
     pub fn load(self) -> Result<Certificate, InvalidCertificate> {
@@ -79,7 +84,11 @@ impl CertificateFiles {
     }
 
     fn read(&self) -> Result<Read, InvalidCertificate> {
-        let read = |path| std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+        // Anything else, a pipe say, may keep a reader waiting for ever.
+        let read = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(about) if !about.is_file() => Err("cannot be read: it is not a file".to_owned()),
+            _ => std::fs::read(path).map_err(|error| format!("cannot be read: {error}")),
+        };
         Ok(Read {
             certificate: read(&self.certificate).map_err(InvalidCertificate::Certificate)?,
             key: read(&self.key).map_err(InvalidCertificate::Key)?,
@@ -90,8 +99,16 @@ impl CertificateFiles {
 impl Certificate {
     /// Looks at the files now and then, and takes up what is new; never ends.
     pub(crate) async fn renew(mut self) {
-        let mut complaint = None;
+        let (mut complaint, mut dated) = (None, None);
         loop {
+            let wrong = self.used.current().end_entity_cert().ok().and_then(out_of_date);
+            if wrong != dated {
+                if let Some(wrong) = &wrong {
+                    let file = self.files.certificate.display();
+                    tracing::warn!(%file, "the certificate in use {wrong}: clients refuse it");
+                }
+                dated = wrong;
+            }
             tokio::time::sleep(LOOK).await;
             let files = self.files.clone();
             // Files may lie on a network: no connection waits for them.
@@ -100,7 +117,12 @@ impl Certificate {
                 Ok(()) => complaint = None,
                 // A renewal that is half written is said once and looked at again.
                 Err(invalid) if complaint.as_ref() != Some(&invalid) => {
-                    tracing::error!(error = %invalid, "a new certificate is not taken up; the one before stays in use");
+                    let file = match &invalid {
+                        InvalidCertificate::Certificate(_) => self.files.certificate.display(),
+                        InvalidCertificate::Key(_) => self.files.key.display(),
+                    };
+                    let error = &invalid;
+                    tracing::error!(%error, %file, "a new certificate is not taken up; the one before stays in use");
                     complaint = Some(invalid);
                 }
                 Err(_) => {}
@@ -113,6 +135,9 @@ impl Certificate {
             return Ok(());
         }
         let certified = Arc::new(certified(&read)?);
+        if let Some(wrong) = certified.end_entity_cert().ok().and_then(out_of_date) {
+            return Err(InvalidCertificate::Certificate(wrong));
+        }
         *self.used.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
         self.seen = read;
         tracing::info!("a new certificate is in use");
@@ -151,9 +176,15 @@ impl Acceptor {
     }
 }
 
+impl Used {
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl ResolvesServerCert for Used {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.current())
     }
 }
 
@@ -170,6 +201,10 @@ fn certified(read: &Read) -> Result<CertifiedKey, InvalidCertificate> {
         Ok(chain) => chain,
         Err(error) => return wrong(format!("is not PEM: {}", of_pem(&error))),
     };
+    // rustls reads the first one only; a client reads them all, and goes away where it cannot.
+    if let Some(unreadable) = chain.iter().position(|part| !matches!(parse_x509_certificate(part), Ok(([], _)))) {
+        return wrong(format!("is not one that can be read, in its part {}", unreadable + 1));
+    }
     let key =
         PrivateKeyDer::from_pem_slice(&read.key).map_err(|error| InvalidCertificate::Key(of_key(&read.key, error)))?;
     match CertifiedKey::from_der(chain, key, &provider()) {
@@ -179,6 +214,19 @@ fn certified(read: &Read) -> Result<CertifiedKey, InvalidCertificate> {
         }
         Err(rustls::Error::InvalidCertificate(error)) => wrong(format!("is not one that can be read: {error:?}")),
         Err(error) => Err(InvalidCertificate::Key(format!("is not one that can be used: {error}"))),
+    }
+}
+
+/// What is wrong with a certificate's dates now, as the end of a sentence that names it.
+fn out_of_date(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+    let (validity, now) = (certificate.validity(), ASN1Time::now());
+    if now > validity.not_after {
+        Some(format!("ended at {}", validity.not_after))
+    } else if now < validity.not_before {
+        Some(format!("begins only at {}", validity.not_before))
+    } else {
+        None
     }
 }
 

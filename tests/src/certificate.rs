@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -34,6 +34,16 @@ impl Certificate {
     pub fn renew(&mut self) -> Result<()> {
         self.der = write(self.directory.path())?;
         Ok(())
+    }
+
+    /// Puts one into the same files whose time is over; [`Certificate::client`] does not trust it.
+    pub fn replace_by_an_ended_one(&self) -> Result<()> {
+        let mut parameters = CertificateParams::new(NAMES.map(str::to_owned).to_vec()).context("the names")?;
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let key = KeyPair::generate().context("make a key")?;
+        let certificate = parameters.self_signed(&key).context("make a certificate")?;
+        files(self.directory.path(), &key, &certificate.pem())
     }
 
     /// The file of the certificate, as PEM.
@@ -86,7 +96,11 @@ fn write(directory: &Path) -> Result<CertificateDer<'static>> {
     let names = NAMES.map(str::to_owned).to_vec();
     let CertifiedKey::<KeyPair> { cert, signing_key } =
         rcgen::generate_simple_self_signed(names).context("make a certificate")?;
-    std::fs::write(directory.join("key.pem"), signing_key.serialize_pem()).context("write the key")?;
-    std::fs::write(directory.join("chain.pem"), cert.pem()).context("write the certificate")?;
+    files(directory, &signing_key, &cert.pem())?;
     Ok(cert.der().clone())
+}
+
+fn files(directory: &Path, key: &KeyPair, certificate: &str) -> Result<()> {
+    std::fs::write(directory.join("key.pem"), key.serialize_pem()).context("write the key")?;
+    std::fs::write(directory.join("chain.pem"), certificate).context("write the certificate")
 }

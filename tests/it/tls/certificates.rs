@@ -40,6 +40,8 @@ async fn settings_that_do_not_hold_together_are_refused() -> Result<()> {
                -----END RSA PRIVATE KEY-----\n";
     let old = file("old", old)?;
     let broken = file("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")?;
+    let chain = fs::read_to_string(good.chain())?;
+    let tail = file("tail", &(chain + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))?;
     let missing = scratch.path().join("missing");
     let (chain, key, other) = (good.chain(), good.key(), other.key());
     const CERT: &str = "ANALYTICS_TLS_CERT";
@@ -59,7 +61,9 @@ async fn settings_that_do_not_hold_together_are_refused() -> Result<()> {
         (pair(&chain, &empty)?, KEY, "no private key"),
         (pair(&noise, &key)?, CERT, "no certificate"),
         (pair(&chain, &noise)?, KEY, "no private key"),
-        (pair(&broken, &key)?, CERT, "a file that is not"),
+        (pair(scratch.path(), &key)?, CERT, "not a file"),
+        (pair(&broken, &key)?, CERT, "in its part 1"),
+        (pair(&tail, &key)?, CERT, "in its part 2"),
         (pair(&chain, &torn)?, KEY, "not PEM"),
         (pair(&chain, &encrypted)?, KEY, "encrypted"),
         (pair(&chain, &old)?, KEY, "encrypted"),
@@ -73,6 +77,17 @@ async fn settings_that_do_not_hold_together_are_refused() -> Result<()> {
         ensure!(stderr.lines().count() == 1 && !stderr.contains("listening"), "{env:?}: {stderr}");
     }
     Ok(())
+}
+
+/// Promise: an edge that starts with a certificate whose time is over says so.
+#[tokio::test]
+async fn an_ended_certificate_is_said() -> Result<()> {
+    let certificate = Certificate::new()?;
+    certificate.replace_by_an_ended_one()?;
+    let env = certificate.env()?;
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let edge = Edge::start(&env).await?;
+    wait::holds("it to be said", || edge.log().contains("the certificate in use ended at")).await
 }
 
 /// Promise: keys in the older forms, PKCS #1 and SEC 1, are keys too.
@@ -124,6 +139,12 @@ async fn a_renewed_certificate_is_taken_up() -> Result<()> {
     fs::copy(Certificate::new()?.key(), &key)?;
     wait::holds("the other key to be said", || edge.log().contains("belongs to another certificate")).await?;
     fs::write(&key, &own)?;
+    // What a client would read, and refuse.
+    fs::write(&chain, [&whole[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"].concat())?;
+    wait::holds("the broken chain to be said", || edge.log().contains("in its part 2")).await?;
+    edge.certificate()?.replace_by_an_ended_one()?;
+    wait::holds("the ended one to be said", || edge.log().contains("ended at")).await?;
+    Line::over(TcpStream::connect(&authority).await?, before).await.context("the first one is still in use")?;
 
     edge.certificate()?.renew()?;
     let after = edge.certificate()?.client()?;
