@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::totals::{self, Totals};
 
-/// As the issue has it.
+/// Posts that are under way at once.
 const POSTERS: usize = 32;
 
 /// The part of the input that is replayed: these first page views, and the videos of the channels that have the most.
